@@ -126,7 +126,7 @@ def _expand_pattern(pattern: str) -> list[Path]:
         if path.is_dir() and not _is_slide_folder(path):
             # "**" matches the folders too, and their files by themselves.
             slides += [] if "**" in pattern else _walk(path, set())
-        elif path.suffix.lower() in SLIDE_SUFFIXES and not _in_skipped_folder(path):
+        elif path.suffix.lower() in SLIDE_SUFFIXES and not _in_skipped_folder(path, pattern):
             slides.append(path)
     if not slides:
         raise SlideError(f"{pattern}: matches {len(matches)} names, none of them an image.")
@@ -137,8 +137,11 @@ def _path_key(path: Path) -> tuple[tuple[tuple[int, int, str], ...], ...]:
     return tuple(natural_key(part) for part in path.parts)
 
 
-def _in_skipped_folder(path: Path) -> bool:
-    return any(is_result_folder(parent) or _is_slide_folder(parent) for parent in path.parents)
+def _in_skipped_folder(path: Path, pattern: str) -> bool:
+    # Only folders that the pattern found count; what lies above was named by the user.
+    depth = next(i for i, part in enumerate(Path(pattern).parts) if glob.has_magic(part))
+    found = [parent for parent in path.parents if len(parent.parts) > depth]
+    return any(is_result_folder(parent) or _is_slide_folder(parent) for parent in found)
 
 
 def _is_slide_folder(path: Path) -> bool:
