@@ -77,7 +77,8 @@ class StainMatrix:
                 f"{self.name}: a stain vector is zero or not a number ({vectors.tolist()}); "
                 "give the optical density in red, green and blue of each stain."
             )
-        vectors /= lengths[:, None]
+        # Unit rows stay as they are, bit for bit: dividing again would drift on each reload.
+        vectors /= np.where(np.abs(lengths - 1.0) < 1e-12, 1.0, lengths)[:, None]
         vectors.setflags(write=False)
         object.__setattr__(self, "vectors", vectors)
         if self.condition_number > MAX_CONDITION:
