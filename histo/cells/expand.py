@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -61,72 +62,89 @@ def expand_cells(labels: npt.NDArray[np.integer], distance_px: float) -> npt.NDA
     reach = min(math.floor(distance_px), max(labels.shape, default=0))
     if reach == 0 or cells.size == 0:
         return cells
-    rows_to_nucleus, columns_to_nucleus = _nearest(labels > 0, reach, distance_px)
-    y, x = np.nonzero(columns_to_nucleus != _NOTHING)
-    x_from = x + columns_to_nucleus[y, x]
-    cells[y, x] = cells[y + rows_to_nucleus[y, x_from], x_from]
+    row_step = _row_steps(labels > 0)
+    search = _ColumnSearch.of(reach, math.floor(distance_px * distance_px))
+    width = cells.shape[1]
+    flat, steps = cells.reshape(-1), row_step.reshape(-1)
+    for start in range(0, cells.shape[0], _BLOCK_ROWS):
+        pixel, column_step = search.nearest(row_step[start : start + _BLOCK_ROWS])
+        pixel += start * width
+        source = pixel + column_step
+        source += steps[source].astype(np.intp) * width
+        # Only nuclei are read and only background is written: the order does not matter.
+        flat[pixel] = flat[source]
     return cells
 
 
-# Marks pixels that keep their value: nuclei themselves, and background out of reach.
-_NOTHING = np.int16(np.iinfo(np.int16).min)
+@dataclass(frozen=True, slots=True)
+class _ColumnSearch:
+    """The search along rows, once the nearest nucleus of each column is known.
 
-
-def _nearest(
-    nuclei: npt.NDArray[np.bool_], reach: int, distance_px: float
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int16]]:
-    """Return where the nearest nucleus pixel lies.
-
-    The first array is the signed row step to the nearest nucleus within each pixel's own
-    column; the second the signed column step to take first, or ``_NOTHING``.
+    One number holds the squared distance (high bits) and the rank of the column step (low
+    bits), so that a plain minimum finds both; ties go to the lower rank, the nearer column.
     """
-    row_step = _row_steps(nuclei)
-    row_distance = np.abs(row_step)
-    # One number holds the squared distance (high bits) and the column step (low bits), so
-    # that a plain minimum finds both; ties go to the smaller low bits, the nearer column.
-    steps = sorted(range(-reach, reach + 1), key=lambda step: (abs(step), step))
-    bits = (len(steps) - 1).bit_length()
-    limit = math.floor(distance_px * distance_px)
-    nowhere = (limit + 1) << bits
-    largest = nowhere + (reach * reach << bits) + len(steps)
-    dtype = np.uint16 if largest <= np.iinfo(np.uint16).max else np.uint64
-    squared = np.minimum(row_distance, reach + 1).astype(np.int64 if dtype == np.uint64 else "i4")
-    code = np.where(row_distance <= reach, squared * squared << bits, nowhere).astype(dtype)
-    chosen = np.full(nuclei.shape, _NOTHING, np.int16)
-    step_of_rank = np.array(steps, np.int16)
-    for start in range(0, nuclei.shape[0], _BLOCK_ROWS):
-        rows = slice(start, start + _BLOCK_ROWS)
-        best = _best_column(code[rows], steps, bits)
-        take = (best < dtype(nowhere)) & ~nuclei[rows]
-        low = (best[take] & dtype((1 << bits) - 1)).astype(np.intp)
-        chosen[rows][take] = step_of_rank[low]
-    return row_step, chosen
+
+    steps: npt.NDArray[np.int16]
+    bits: int
+    reach: int
+    limit: int
+    dtype: type[np.uint16] | type[np.uint64]
+
+    @classmethod
+    def of(cls, reach: int, limit: int) -> _ColumnSearch:
+        """Prepare for a reach in whole pixels and the largest squared distance."""
+        steps = sorted(range(-reach, reach + 1), key=lambda step: (abs(step), step))
+        bits = (len(steps) - 1).bit_length()
+        largest = (limit + 1 + reach * reach << bits) + len(steps)
+        dtype = np.uint16 if largest <= np.iinfo(np.uint16).max else np.uint64
+        return cls(np.array(steps, np.int16), bits, reach, limit, dtype)
+
+    def nearest(
+        self, row_step: npt.NDArray[np.integer]
+    ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.int16]]:
+        """Return the flat background pixels in reach and their steps to the best column."""
+        near = np.abs(row_step)
+        far = near > self.reach
+        near[far] = 0
+        code = near.astype(self.dtype)
+        code *= code
+        code[far] = self.limit + 1
+        code <<= self.dtype(self.bits)
+        best = self._minimum(code)
+        take = (best < ((self.limit + 1) << self.bits)) & (row_step != 0)
+        pixel = np.flatnonzero(take)
+        rank = best.reshape(-1)[pixel] & self.dtype((1 << self.bits) - 1)
+        return pixel, self.steps[rank.astype(np.intp)]
+
+    def _minimum(self, code: npt.NDArray[np.unsignedinteger]) -> npt.NDArray[np.unsignedinteger]:
+        width = code.shape[1]
+        best = code.copy()
+        shifted = np.empty_like(code)
+        for rank, step in enumerate(self.steps.tolist()):
+            if rank == 0 or abs(step) >= width:
+                continue
+            source = slice(max(step, 0), width + min(step, 0))
+            target = slice(max(-step, 0), width + min(-step, 0))
+            part = shifted[:, : width - abs(step)]
+            np.add(code[:, source], self.dtype((step * step << self.bits) + rank), out=part)
+            np.minimum(best[:, target], part, out=best[:, target])
+        return best
 
 
-def _best_column(code: npt.NDArray[np.uint16], steps: list[int], bits: int) -> npt.NDArray[np.uint16]:
-    """Return the smallest of each pixel's codes over the columns in reach."""
-    width = code.shape[1]
-    best = code.copy()
-    shifted = np.empty_like(code)
-    for rank, step in enumerate(steps[1:], start=1):
-        if abs(step) >= width:
-            continue
-        source = slice(max(step, 0), width + min(step, 0))
-        target = slice(max(-step, 0), width + min(-step, 0))
-        cost = code.dtype.type((step * step << bits) + rank)
-        part = shifted[:, : width - abs(step)]
-        np.add(code[:, source], cost, out=part)
-        np.minimum(best[:, target], part, out=best[:, target])
-    return best
-
-
-def _row_steps(nuclei: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
+def _row_steps(nuclei: npt.NDArray[np.bool_]) -> npt.NDArray[np.integer]:
     """Return the signed rows to the nearest nucleus pixel of the same column (far: huge)."""
     height = nuclei.shape[0]
-    far = np.int32(1 << 20)
-    row = np.arange(height, dtype=np.int32)[:, None]
-    above = np.maximum.accumulate(np.where(nuclei, row, -far), axis=0)
-    below = np.minimum.accumulate(np.where(nuclei, row, far)[::-1], axis=0)[::-1]
-    above -= row
-    below = below - row
+    # Room for a step across the image and back beyond the far mark.
+    dtype = np.int16 if height < 8000 else np.int32
+    far = dtype(2 * height)
+    row = np.arange(height, dtype=dtype)[:, None]
+    above = np.where(nuclei, row, -far)
+    below = np.where(nuclei, row, far)
+    # Row by row: numpy's accumulate along the first axis is an order slower.
+    for y in range(1, height):
+        np.maximum(above[y - 1], above[y], out=above[y])
+    for y in range(height - 2, -1, -1):
+        np.minimum(below[y + 1], below[y], out=below[y])
+    np.subtract(above, row, out=above)
+    np.subtract(below, row, out=below)
     return np.where(-above <= below, above, below)
