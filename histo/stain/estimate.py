@@ -23,7 +23,10 @@ MIN_STAIN_PX = 200
 
 MIN_CHANNEL_OD, MAX_OD_NORM, GREY_ANGLE_DEG = 0.05, 1.0, 8.6
 MIN_OD_NORM = 0.15
-MAX_DRIFT_DEG, MAX_DRIFT_PROVISIONAL_DEG = 15.0, 20.0
+USUAL_DRIFT_DEG, USUAL_DRIFT_PROVISIONAL_DEG = 15.0, 20.0
+MAX_DRIFT_DEG = 35.0
+"""Haematoxylin of real sections lies up to 31° from the book vector; beyond this it is
+another dye."""
 _MAX_PIXELS = 200_000
 _PURE_SHARE = 0.7
 """A pixel in which one stain holds this share of the sum counts as that stain's own."""
@@ -130,9 +133,11 @@ def estimate_stains(
     a sparse stain is not outvoted. Three stains: the purest pixels of each stain, found
     and averaged in turns. One stain: the mean direction.
 
-    A stain with too few pixels of its own, or whose estimate leaves the reference by more
-    than 15° (20° for a provisional one), keeps the reference vector, with the flag
-    ``stain_vector_kept_<stain>`` or ``stain_vector_rejected_<stain>``.
+    A stain with too few pixels of its own keeps the reference vector, with the flag
+    ``stain_vector_kept_<stain>``. An estimate that leaves the reference by more than 15°
+    (20° for a provisional stain) is taken, with the flag ``stain_vector_unusual_<stain>``,
+    when it leaves at most half as much of the colour unexplained; otherwise, or beyond 35°,
+    the reference stays, with the flag ``stain_vector_rejected_<stain>``.
 
     Parameters
     ----------
@@ -176,7 +181,7 @@ def estimate_stains(
         found = _estimate_two(density, reference)
     else:
         found = _estimate_pure(density, reference)
-    return _accept(found, reference)
+    return _accept(found, reference, density)
 
 
 def _usable_density(rgb: npt.NDArray[Any], white_point: npt.ArrayLike) -> npt.NDArray[np.float64]:
@@ -250,7 +255,7 @@ def _estimate_pure(
             count = max(MIN_STAIN_PX, len(own) // 4)
             purest = own[np.argsort(shares[own, s], kind="stable")[-count:]]
             direction = _mean_direction(density[purest])
-            if vector_angle(direction, reference.vectors[s]) <= _max_drift(reference, stain):
+            if vector_angle(direction, reference.vectors[s]) <= MAX_DRIFT_DEG:
                 vectors[s] = direction
             found[stain] = direction
     return found
@@ -263,31 +268,48 @@ def _mean_direction(density: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]
     return np.asarray(median / np.linalg.norm(median))
 
 
-def _max_drift(reference: StainMatrix, stain: str) -> float:
-    return MAX_DRIFT_PROVISIONAL_DEG if stain in reference.provisional else MAX_DRIFT_DEG
+def _misfit(density: npt.NDArray[np.float64], vectors: npt.NDArray[np.float64]) -> float:
+    """Return the share of optical density that no mixture of the stains explains."""
+    amounts = np.maximum(density @ np.linalg.pinv(vectors), 0.0)
+    left = np.linalg.norm(density - amounts @ vectors, axis=1).sum()
+    return float(left / max(np.linalg.norm(density, axis=1).sum(), 1e-9))
 
 
-def _accept(found: dict[str, npt.NDArray[np.float64]], reference: StainMatrix) -> StainMatrix:
+def _accept(
+    found: dict[str, npt.NDArray[np.float64]],
+    reference: StainMatrix,
+    density: npt.NDArray[np.float64],
+) -> StainMatrix:
     """Take the plausible vectors over, keep the reference for the others, and say so."""
-    vectors = np.array(reference.vectors)
-    flags: list[str] = []
-    provisional: list[str] = []
+    usual, unusual = np.array(reference.vectors), np.array(reference.vectors)
+    outcome: dict[str, str] = {}
     for s, stain in enumerate(reference.stains):
-        kept = stain not in found
-        far = not kept and vector_angle(found[stain], vectors[s]) > _max_drift(reference, stain)
-        if kept or far:
-            flags.append(f"stain_vector_{'kept' if kept else 'rejected'}_{stain}")
-            if stain in reference.provisional:
-                provisional.append(stain)
+        if stain not in found:
+            outcome[stain] = "kept"
+            continue
+        provisional = stain in reference.provisional
+        limit = USUAL_DRIFT_PROVISIONAL_DEG if provisional else USUAL_DRIFT_DEG
+        drift = vector_angle(found[stain], reference.vectors[s])
+        if drift <= limit:
+            usual[s] = unusual[s] = found[stain]
+        elif drift <= MAX_DRIFT_DEG:
+            unusual[s] = found[stain]
+            outcome[stain] = "unusual"
         else:
-            vectors[s] = found[stain]
+            outcome[stain] = "rejected"
+    if "unusual" in outcome.values():
+        if _misfit(density, unusual) <= 0.5 * _misfit(density, usual):
+            usual = unusual
+        else:
+            outcome = {k: "rejected" if v == "unusual" else v for k, v in outcome.items()}
+    provisional_left = (s for s in reference.provisional if outcome.get(s) in ("kept", "rejected"))
     try:
         return StainMatrix(
             reference.name,
             reference.stains,
-            vectors,
-            provisional=tuple(provisional),
-            flags=tuple(flags),
+            usual,
+            provisional=tuple(provisional_left),
+            flags=tuple(f"stain_vector_{how}_{stain}" for stain, how in outcome.items()),
         )
     except StainError:
         # Estimated vectors that fell together are worse than the reference ones.

@@ -69,6 +69,10 @@ FLAG_TEXT = {
         "The colour estimated for this stain was implausibly far from the reference colour, "
         "which was kept."
     ),
+    "stain_vector_unusual": (
+        "The colour of this stain lies far from the reference colour, but explains the slide much "
+        "better, so it was used. Thresholds from other laboratories may not carry over."
+    ),
     "stain_vector_provisional": (
         "The colour of this stain is a guess that nothing on the slide confirmed: its intensities "
         "are not calibrated. Give a control, or a stain file of your own."
@@ -76,7 +80,12 @@ FLAG_TEXT = {
 }
 """What each flag of this room means. Some carry a stain's name at the end."""
 
-_NOT_FAILING = frozenset({"no_tissue", "white_point_assumed", "stain_vector_kept"})
+_NOT_FAILING = (
+    "no_tissue",
+    "white_point_assumed",
+    "stain_vector_kept",
+    "stain_vector_unusual",
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -179,7 +188,7 @@ def check_stains(
     flags += _judge(values)
     flags += tuple(f"stain_vector_provisional_{stain}" for stain in stains.provisional)
     flags += stains.flags
-    failing = [flag for flag in flags if not any(flag.startswith(word) for word in _NOT_FAILING)]
+    failing = [flag for flag in flags if not flag.startswith(_NOT_FAILING)]
     return StainCheck(not failing, flags, values)
 
 

@@ -111,6 +111,14 @@ def test_an_implausible_colour_is_rejected():
     assert any("hematoxylin" in flag for flag in found.flags)
 
 
+def test_an_unusual_blue_is_taken_when_it_explains_the_slide():
+    # Some laboratories counterstain in a cyan blue, 28 degrees from haematoxylin.
+    own = np.array([[0.93, 0.36, 0.09], [0.23, 0.51, 0.83]])
+    found = estimate_stains(painted(own, (4, 1)), load_stains("h-dab"), WHITE)
+    assert found.flags == ("stain_vector_unusual_hematoxylin",)
+    assert max(drift(found, own)) < 3.0
+
+
 def test_blank_glass_and_ink_change_nothing():
     reference = load_stains("h-dab")
     for level in (240, 3):
