@@ -4,7 +4,8 @@ from histo.results.calls import CallClass, call_classes, called_markers
 from histo.results.folder import check_writable, replace_file, result_folder
 from histo.results.geojson import GEOJSON_NAMES, write_geojson
 from histo.results.labels import LabelWriter, open_labels
-from histo.results.outlines import Outlines, OutlineWriter, read_outlines
+from histo.results.outlines import Outlines, OutlineWriter, Rings, read_outlines
+from histo.results.provenance import input_record, make_manifest, sha256_file, software_record
 
 __all__ = [
     "GEOJSON_NAMES",
@@ -12,12 +13,17 @@ __all__ = [
     "LabelWriter",
     "OutlineWriter",
     "Outlines",
+    "Rings",
     "call_classes",
     "called_markers",
     "check_writable",
+    "input_record",
+    "make_manifest",
     "open_labels",
     "read_outlines",
     "replace_file",
     "result_folder",
+    "sha256_file",
+    "software_record",
     "write_geojson",
 ]

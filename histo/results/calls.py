@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,7 +30,7 @@ class CallClass:
     Parameters
     ----------
     names : tuple of str
-        What the cells of the class are, one name a positive marker: ``("FOXP3+", "RANKL 2+")``.
+        What the cells of the class are, one name a positive marker: ``("FOXP3+", "RANKL+")``.
         Empty when the panel calls no marker.
     rgb : (int, int, int)
         Its colour, 0-255.
@@ -42,8 +41,8 @@ class CallClass:
 
     Examples
     --------
-    >>> CallClass(("FOXP3+", "RANKL 2+"), (204, 0, 140)).label
-    'FOXP3+ RANKL 2+'
+    >>> CallClass(("FOXP3+", "RANKL+"), (204, 0, 140)).label
+    'FOXP3+ RANKL+'
     """
 
     names: tuple[str, ...]
@@ -78,19 +77,18 @@ def called_markers(cells: pd.DataFrame) -> tuple[str, ...]:
 
 
 def call_classes(
-    cells: pd.DataFrame, *, graded: Collection[str] = ()
+    cells: pd.DataFrame,
 ) -> tuple[npt.NDArray[np.intp], tuple[CallClass, ...]]:
     """Sort the cells into classes by their calls.
 
-    One marker gives QuPath's own classes: Negative and Positive, or 1+, 2+, 3+ when it is
-    graded. Several markers give one class for each combination. Excluded cells have their own.
+    One marker gives QuPath's own classes: Negative, 1+, 2+ and 3+ (Positive when the table has
+    no grades). Several markers give one class for each combination of positive ones. Excluded
+    cells have their own.
 
     Parameters
     ----------
     cells : DataFrame
         The cell table, with calls.
-    graded : collection of str
-        Markers that are graded 1+, 2+, 3+; the others are positive or negative.
 
     Returns
     -------
@@ -101,41 +99,41 @@ def call_classes(
 
     Examples
     --------
-    >>> table = pd.DataFrame({"foxp3_positive": [False, True], "foxp3_grade": [0, 1]})
+    >>> table = pd.DataFrame({"rankl_positive": [False, True], "rankl_grade": [0, 2]})
     >>> codes, classes = call_classes(table)
-    >>> codes.tolist(), [a.label for a in classes]
-    ([0, 1], ['Negative', 'Positive'])
+    >>> codes.tolist(), [one.label for one in classes]
+    ([0, 1], ['Negative', '2+'])
     """
     markers = called_markers(cells)
-    # One number a cell: a digit 0-3 for each marker, base 4, above it the exclusion.
-    key = np.zeros(len(cells), dtype=np.int64)
-    for power, marker in enumerate(markers):
-        positive = cells[f"{marker}_positive"].to_numpy(dtype=bool)
-        digit = positive.astype(np.int64)
-        if marker in graded and f"{marker}_grade" in cells:
-            digit = cells[f"{marker}_grade"].to_numpy(dtype=np.int64) * positive
-        key += digit * 4**power
+    graded = len(markers) == 1 and f"{markers[0]}_grade" in cells
+    if graded:
+        key = cells[f"{markers[0]}_grade"].to_numpy(dtype=np.int64)
+    else:
+        key = np.zeros(len(cells), dtype=np.int64)
+        for bit, marker in enumerate(markers):
+            key |= cells[f"{marker}_positive"].to_numpy(dtype=np.int64) << bit
     if "compartment" in cells:
-        key[(cells["compartment"] == "excluded").to_numpy(dtype=bool)] = -1
+        excluded = (cells["compartment"] == "excluded").to_numpy(dtype=bool)
+        key = np.where(excluded, -1, key)
     found, codes = np.unique(key, return_inverse=True)
-    classes = tuple(_call_class(int(number), markers, graded) for number in found)
+    classes = tuple(
+        CallClass((f"{number}+",), GRADES[number - 1])
+        if graded and number > 0
+        else _combination(number, markers)
+        for number in found.tolist()
+    )
     return codes.astype(np.intp).reshape(-1), classes
 
 
-def _call_class(key: int, markers: tuple[str, ...], graded: Collection[str]) -> CallClass:
-    if key < 0:
+def _combination(bits: int, markers: tuple[str, ...]) -> CallClass:
+    """Return the class of the markers whose bits are set; -1 stands for excluded cells."""
+    if bits < 0:
         return CallClass(("Excluded",), EXCLUDED)
-    grades = [key // 4**power % 4 for power in range(len(markers))]
-    positive = [index for index, grade in enumerate(grades) if grade]
+    positive = [index for index in range(len(markers)) if bits >> index & 1]
     if not positive:
         return CallClass(("Negative",) if markers else (), NEGATIVE)
-    if len(markers) == 1 and markers[0] in graded:
-        return CallClass((f"{grades[0]}+",), GRADES[grades[0] - 1])
     if len(markers) == 1:
         return CallClass(("Positive",), POSITIVE)
-    names = tuple(
-        f"{markers[i].upper()} {grades[i]}+" if markers[i] in graded else f"{markers[i].upper()}+"
-        for i in positive
-    )
     only = FIRST_ONLY if positive[0] == 0 else SECOND_ONLY
+    names = tuple(f"{markers[index].upper()}+" for index in positive)
     return CallClass(names, SEVERAL if len(positive) > 1 else only)

@@ -6,7 +6,9 @@ import gzip
 import io
 import json
 import uuid
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from histo.results.calls import CallClass, call_classes, called_markers
-from histo.results.outlines import Outlines
+from histo.results.outlines import Outlines, Rings
 
 __all__ = ["GEOJSON_NAMES", "write_geojson"]
 
@@ -77,7 +79,6 @@ def write_geojson(
     outlines: Iterator[Outlines],
     *,
     slide: str,
-    graded: Collection[str] = (),
 ) -> Path:
     """Write ``cells.geojson`` (``.gz`` above 25,000 cells), which QuPath opens by drag and drop.
 
@@ -95,8 +96,6 @@ def write_geojson(
         From :func:`read_outlines`; cells without an outline are left out.
     slide : str
         Name of the slide; with ``cell_id`` it gives the same identifier at every export.
-    graded : collection of str
-        Markers that are graded 1+, 2+, 3+.
 
     Returns
     -------
@@ -111,9 +110,9 @@ def write_geojson(
     --------
     >>> import tempfile
     >>> table = pd.DataFrame({"cell_id": [5], "foxp3_positive": [True], "foxp3_grade": [1]})
-    >>> square = np.array([[2.0, 2.0], [2.0, 6.0], [6.0, 6.0], [6.0, 2.0]])
-    >>> rings = iter([Outlines(np.array([5]), [square], [square])])
-    >>> path = write_geojson(tempfile.mkdtemp(), table, rings, slide="section")
+    >>> square = Rings(np.array([[2.0, 2], [2, 6], [6, 6], [6, 2]]), np.array([0, 4]))
+    >>> outlines = iter([Outlines(np.array([5]), square, square)])
+    >>> path = write_geojson(tempfile.mkdtemp(), table, outlines, slide="section")
     >>> json.loads(path.read_text())["features"][0]["properties"]["classification"]["name"]
     'Positive'
     """
@@ -122,10 +121,10 @@ def write_geojson(
     with path.open("wb") as raw:
         if compress:
             # No name and no time in the header: the same cells give the same bytes.
-            with gzip.GzipFile("", "wb", 3, raw, mtime=0) as stream:
-                _write(stream, cells, outlines, slide, graded)
+            with gzip.GzipFile("", "wb", 1, raw, mtime=0) as stream:
+                _write(stream, cells, outlines, slide)
         else:
-            _write(raw, cells, outlines, slide, graded)
+            _write(raw, cells, outlines, slide)
     return path
 
 
@@ -136,7 +135,7 @@ def _write(
     slide: str,
     graded: Collection[str],
 ) -> None:
-    codes, classes = call_classes(cells, graded=graded)
+    codes, classes = call_classes(cells)
     index = pd.Index(cells["cell_id"].to_numpy())
     measurements = _Measurements(cells)
     classifications = [_classification(one) for one in classes]
@@ -147,14 +146,18 @@ def _write(
         rows = index.get_indexer(batch.cell_ids)
         features = []
         for row, nucleus, cell, values in zip(
-            rows.tolist(), batch.nuclei, batch.cells, measurements.texts(rows), strict=True
+            rows.tolist(),
+            _polygons(batch.nuclei),
+            _polygons(batch.cells),
+            measurements.texts(rows),
+            strict=True,
         ):
-            if row < 0 or len(cell) < 3:
+            if row < 0 or not cell:
                 continue
             name = uuid.uuid5(space, str(index[row]))
-            inner = f'"nucleusGeometry":{_polygon(nucleus)},' if len(nucleus) >= 3 else ""
+            inner = f'"nucleusGeometry":{nucleus},' if nucleus else ""
             features.append(
-                f'{{"type":"Feature","id":"{name}","geometry":{_polygon(cell)},{inner}'
+                f'{{"type":"Feature","id":"{name}","geometry":{cell},{inner}'
                 f'"properties":{{"objectType":"cell",{classifications[codes[row]]}'
                 f'"measurements":{{{values}}}}}}}'
             )
@@ -164,12 +167,21 @@ def _write(
     stream.write(b"\n]}\n")
 
 
-def _polygon(ring: npt.NDArray[np.float64]) -> str:
-    points = np.concatenate([ring, ring[:1]])[:, ::-1]
-    whole = points.astype(np.int64)
-    # The text of whole numbers is shorter and several times quicker to make.
-    numbers = whole.tolist() if np.array_equal(whole, points) else points.tolist()
-    return f'{{"type":"Polygon","coordinates":[{str(numbers).replace(" ", "")}]}}'
+def _polygons(rings: Rings) -> Iterator[str]:
+    """Yield each ring as a closed polygon (x, y); nothing for fewer than three points."""
+    flat = rings.points[:, ::-1].ravel()
+    whole = bool((flat == np.rint(flat)).all())
+    numbers = flat.astype(np.int64).tolist() if whole else flat.tolist()
+    starts = (2 * rings.starts).tolist()
+    for start, stop in pairwise(starts):
+        ring = numbers[start:stop] + numbers[start : start + 2]
+        yield _template(len(ring) // 2, whole) % tuple(ring) if len(ring) > 6 else ""
+
+
+@cache
+def _template(points: int, whole: bool) -> str:
+    pair = "[%d,%d]" if whole else "[%.1f,%.1f]"
+    return '{"type":"Polygon","coordinates":[[' + ",".join([pair] * points) + "]]}"
 
 
 def _classification(one: CallClass) -> str:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from histo.errors import ResultError
 
-__all__ = ["OutlineWriter", "Outlines", "read_outlines"]
+__all__ = ["OutlineWriter", "Outlines", "Rings", "read_outlines"]
 
 _BATCH = 20_000
 _PARTS = ("nucleus_x", "nucleus_y", "cell_x", "cell_y")
@@ -27,23 +27,54 @@ _SCHEMA = pa.schema(
     },
 )
 
-Rings = Mapping[int, npt.NDArray[np.floating[Any]]]
+RingsById = Mapping[int, npt.NDArray[np.floating[Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rings:
+    """Polygons that share one array of points.
+
+    Parameters
+    ----------
+    points : float64 (P, 2)
+        Vertices (y, x) of all rings, one ring after the other; the first vertex of a ring is
+        not repeated at its end.
+    starts : int64 (N + 1,)
+        Where each ring starts, and the number of points.
+
+    Examples
+    --------
+    >>> rings = Rings(np.array([[0.0, 0], [0, 2], [2, 2]]), np.array([0, 3]))
+    >>> len(rings), rings[0].shape
+    (1, (3, 2))
+    """
+
+    points: npt.NDArray[np.float64]
+    starts: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    def __getitem__(self, index: int) -> npt.NDArray[np.float64]:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        return self.points[self.starts[index] : self.starts[index + 1]]
 
 
 @dataclass(frozen=True, slots=True)
 class Outlines:
-    """The outlines of some cells, in pixels of level 0.
+    """The outlines of some cells, in pixels of level 0 from its top left corner.
 
     Parameters
     ----------
     cell_ids : int64 (N,)
-    nuclei, cells : list of float64 (V, 2)
-        Rings (y, x), the first vertex not repeated; empty where there is no outline.
+    nuclei, cells : Rings
+        One ring a cell.
     """
 
     cell_ids: npt.NDArray[np.int64]
-    nuclei: list[npt.NDArray[np.float64]]
-    cells: list[npt.NDArray[np.float64]]
+    nuclei: Rings
+    cells: Rings
 
 
 class OutlineWriter:
@@ -66,7 +97,7 @@ class OutlineWriter:
     --------
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "outlines.parquet"
-    >>> square = np.array([[1.0, 1.0], [1.0, 3.0], [3.0, 3.0], [3.0, 1.0]])
+    >>> square = np.array([[1.0, 1], [1, 3], [3, 3], [3, 1], [1, 1]])
     >>> with OutlineWriter(path, 2.0) as writer:
     ...     writer.add({5: square}, {5: square})
     >>> batch = next(read_outlines(path))
@@ -87,7 +118,8 @@ class OutlineWriter:
             column_encoding={"cell_id": "DELTA_BINARY_PACKED", **encoding},
         )
         self._ids: list[int] = []
-        self._rings: tuple[list[npt.NDArray[np.int32]], ...] = ([], [])
+        self._points: tuple[list[npt.NDArray[np.int32]], ...] = ([], [])
+        self._counts: tuple[list[int], ...] = ([], [])
 
     def __enter__(self) -> Self:
         return self
@@ -100,21 +132,28 @@ class OutlineWriter:
     ) -> None:
         self.close()
 
-    def add(self, nuclei: Rings, cells: Rings) -> None:
-        """Add the outlines of cells.
+    def add(
+        self, nuclei: RingsById, cells: RingsById, *, origin: tuple[float, float] = (0, 0)
+    ) -> None:
+        """Add the outlines of the cells of one tile.
 
         Parameters
         ----------
         nuclei, cells : mapping of int to float64 (V, 2)
             Ring (y, x) of each cell's nucleus and whole cell, by ``cell_id``, in pixels of the
-            analysis from the slide's top left corner. A cell without a ring of its own is
-            drawn as its nucleus.
+            analysis; closed or open. A cell without a ring of its own is drawn as its nucleus.
+        origin : (float, float)
+            Where (0, 0) of the rings lies on the slide (y, x), in the same pixels: the corner
+            of the tile's crop.
         """
-        for cell_id, ring in nuclei.items():
-            self._ids.append(int(cell_id))
-            for store, points in zip(self._rings, (ring, cells.get(cell_id, ring)), strict=True):
-                scaled = np.asarray(points, dtype=np.float64).reshape(-1, 2) * self._scale
-                store.append(np.rint(scaled).astype(np.int32))
+        self._ids.extend(int(cell_id) for cell_id in nuclei)
+        whole = [cells.get(cell_id, ring) for cell_id, ring in nuclei.items()]
+        for part, rings in enumerate((list(nuclei.values()), whole)):
+            opened = [r[:-1] if len(r) > 1 and (r[0] == r[-1]).all() else r for r in rings]
+            if opened:
+                points = (np.concatenate(opened) + np.asarray(origin)) * self._scale
+                self._points[part].append(np.rint(points).astype(np.int32))
+                self._counts[part].extend(len(ring) for ring in opened)
         if len(self._ids) >= _BATCH:
             self._write()
 
@@ -126,13 +165,14 @@ class OutlineWriter:
 
     def _write(self) -> None:
         columns = [pa.array(self._ids, pa.int64())]
-        for rings in self._rings:
-            offsets = np.concatenate([[0], np.cumsum([len(ring) for ring in rings])])
+        for rings, counts in zip(self._points, self._counts, strict=True):
+            starts = pa.array(np.concatenate([[0], np.cumsum(counts)]), pa.int32())
             points = np.concatenate(rings)
             for axis in (1, 0):
                 values = pa.array(np.ascontiguousarray(points[:, axis]))
-                columns.append(pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), values))
+                columns.append(pa.ListArray.from_arrays(starts, values))
             rings.clear()
+            counts.clear()
         self._file.write_table(pa.table(columns, schema=_SCHEMA))
         self._ids.clear()
 
@@ -172,8 +212,8 @@ def read_outlines(path: str | Path) -> Iterator[Outlines]:
             yield Outlines(ids, _rings(batch, "nucleus"), _rings(batch, "cell"))
 
 
-def _rings(batch: pa.RecordBatch, part: str) -> list[npt.NDArray[np.float64]]:
-    columns = batch.column(f"{part}_y"), batch.column(f"{part}_x")
-    points = np.stack([column.flatten().to_numpy() for column in columns], axis=1) / 10
-    offsets = columns[0].offsets.to_numpy()
-    return np.split(points, (offsets - offsets[0])[1:-1])
+def _rings(batch: pa.RecordBatch, part: str) -> Rings:
+    y, x = batch.column(f"{part}_y"), batch.column(f"{part}_x")
+    points = np.stack([y.flatten().to_numpy(), x.flatten().to_numpy()], axis=1) / 10
+    starts = y.offsets.to_numpy().astype(np.int64)
+    return Rings(points, starts - starts[0])
