@@ -114,7 +114,7 @@ def write_geojson(
     >>> outlines = iter([Outlines(np.array([5]), square, square)])
     >>> path = write_geojson(tempfile.mkdtemp(), table, outlines, slide="section")
     >>> json.loads(path.read_text())["features"][0]["properties"]["classification"]["name"]
-    'Positive'
+    '1+'
     """
     compress = len(cells) > _COMPRESS_ABOVE
     path = Path(folder) / GEOJSON_NAMES[compress]
@@ -133,7 +133,6 @@ def _write(
     cells: pd.DataFrame,
     outlines: Iterator[Outlines],
     slide: str,
-    graded: Collection[str],
 ) -> None:
     codes, classes = call_classes(cells)
     index = pd.Index(cells["cell_id"].to_numpy())

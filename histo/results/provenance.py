@@ -16,8 +16,20 @@ from histo.errors import SlideError
 
 __all__ = ["input_record", "make_manifest", "sha256_file", "software_record"]
 
-_PACKAGES = ("numpy", "scipy", "scikit-image", "opencv-python-headless", "torch", "tifffile")
-_PACKAGES += ("imagecodecs", "openslide-python", "openslide-bin", "zarr", "pandas", "pyarrow")
+_PACKAGES = (
+    "numpy",
+    "scipy",
+    "scikit-image",
+    "opencv-python-headless",
+    "torch",
+    "tifffile",
+    "imagecodecs",
+    "openslide-python",
+    "openslide-bin",
+    "zarr",
+    "pandas",
+    "pyarrow",
+)
 # Formats whose pixels lie in a folder beside the file that is opened, named like it.
 _WITH_FOLDER = {".mrxs"}
 
