@@ -1,0 +1,239 @@
+"""The commands: their options and help. What they do is imported when one is called."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from histo import __version__
+from histo.cli.usage import UsageError
+from histo.errors import HistoError
+
+__all__ = ["app", "main"]
+
+_EPILOG = (
+    "Exit codes: 0 all is well; 1 some slides failed; 2 the command cannot start as given. "
+    "For Research Use Only. Not for use in diagnostic procedures."
+)
+
+app = typer.Typer(
+    name="histo",
+    help="From stained tissue sections to numbers about FOXP3+ cells and RANKL.",
+    epilog=_EPILOG,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program, and nothing else.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
+Thresholds = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--threshold",
+        metavar="MARKER=VALUE",
+        help="Fix a cut-off: foxp3=0.15, rankl=0.2,0.4,0.6 (1+, 2+, 3+), or foxp3=auto. "
+        "Can be given several times.",
+    ),
+]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"histo {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _histo(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def run(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(metavar="INPUT", help="Slides, folders of slides, or patterns."),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")],
+    panel: Annotated[
+        str,
+        typer.Option("--panel", "-p", help="What was stained: a name (histo panels) or a TOML."),
+    ],
+    pixel_size: Annotated[
+        float | None,
+        typer.Option(
+            "--pixel-size", metavar="UM", help="Micrometres per pixel, where the file is silent."
+        ),
+    ] = None,
+    threshold: Thresholds = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="The nuclei model: a name (histo models) or a folder."),
+    ] = None,
+    stains: Annotated[
+        str | None,
+        typer.Option(help="Stain vectors: a name, a TOML, or 'estimate' from each slide."),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Redo slides that are finished and unchanged.")
+    ] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Analyse slides: cells, calls, and one table of metrics for all.
+
+    Each slide gets a folder in OUT with its cells, metrics, pictures and what QuPath opens;
+    OUT/metrics.csv holds one row a slide. Slides that are finished and unchanged are skipped,
+    so the same command goes on where it stopped.
+
+    **Examples**
+
+    histo run sections/ -o results --panel foxp3-dab
+
+    histo run 'mouse*/*.svs' -o results --panel rankl-dab --threshold rankl=0.2,0.4,0.6
+
+    histo run field.tif -o results --panel foxp3-dab+rankl-red --pixel-size 0.5
+    """
+    from histo.cli.run import RunOptions, run_slides
+
+    options = RunOptions(
+        panel=panel,
+        pixel_size_um=pixel_size,
+        thresholds=tuple(threshold or ()),
+        model=model,
+        stains=stains,
+    )
+    raise typer.Exit(run_slides(inputs, out, options, force=force, json=json, quiet=quiet))
+
+
+@app.command()
+def metrics(
+    out: Annotated[Path, typer.Argument(help="A folder of results, or of one slide's.")],
+    threshold: Thresholds = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Recompute calls and metrics with other thresholds; no pixel is read.
+
+    Without --threshold, each panel's own thresholds are used again.
+
+    **Examples**
+
+    histo metrics results --threshold foxp3=0.2
+
+    histo metrics results/slide_1 --threshold rankl=auto --json
+    """
+    from histo.cli.run import recompute_slides
+
+    raise typer.Exit(recompute_slides(out, tuple(threshold or ()), json=json, quiet=quiet))
+
+
+@app.command()
+def info(
+    slide: Annotated[Path, typer.Argument(help="A slide.")],
+    json: Json = False,
+) -> None:
+    """Tell what is known of a slide: size, pixel size and its source, levels, channels.
+
+    **Example**
+
+    histo info slide.svs
+    """
+    from histo.cli.show import show_slide
+
+    show_slide(slide, json=json)
+
+
+@app.command()
+def panels(json: Json = False) -> None:
+    """List the panels: what each looks for, and where its cut-offs lie."""
+    from histo.cli.show import show_panels
+
+    show_panels(json=json)
+
+
+@app.command()
+def models(json: Json = False) -> None:
+    """List the nuclei models, with version, pixel size and licence."""
+    from histo.cli.show import show_models
+
+    show_models(json=json)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path(
+        "demo_results"
+    ),
+    force: Annotated[bool, typer.Option("--force", help="Redo what is finished.")] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Analyse the sample images that come with histo, and say where the pictures are."""
+    from histo.cli.demo import run_demo
+
+    raise typer.Exit(run_demo(out, force=force, json=json, quiet=quiet))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and end the program with its exit code.
+
+    Every error is one line on stderr, ``histo: error: ...``; with ``HISTO_DEBUG=1`` in the
+    environment, errors end in a traceback.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        The program's own by default.
+
+    Raises
+    ------
+    SystemExit
+        Always; its code is 0, 1 (some slides failed), 2 (cannot start as given) or 130
+        (interrupted).
+
+    Examples
+    --------
+    >>> main(["--version"])
+    Traceback (most recent call last):
+    ...
+    SystemExit: 0
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if os.environ.get("HISTO_DEBUG", "") not in {"", "0"}:
+        sys.exit(app(args=given, prog_name="histo", standalone_mode=False))
+    try:
+        code = app(args=given, prog_name="histo", standalone_mode=False)
+    except UsageError as error:
+        code = _fail(str(error), 2)
+    except HistoError as error:
+        code = _fail(str(error), 1)
+    except typer.TyperException as error:
+        code = _fail(f"{error.format_message()} (histo --help tells more)", error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        code = _fail("interrupted", 130)
+    except BrokenPipeError:
+        # The reader of our output has gone (histo ... | head): nothing more to say, and
+        # the interpreter must not try to flush at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except OSError as error:
+        code = _fail(f"{error.filename or 'the disk'}: {error.strerror or error}", 1)
+    sys.exit(code)
+
+
+def _fail(message: str, code: int) -> int:
+    typer.echo(f"histo: error: {message}", err=True)
+    return code
