@@ -62,7 +62,7 @@ def expand_cells(labels: npt.NDArray[np.integer], distance_px: float) -> npt.NDA
     reach = min(math.floor(distance_px), max(labels.shape, default=0))
     if reach == 0 or cells.size == 0:
         return cells
-    row_step = _row_steps(labels > 0)
+    row_step = _row_steps(labels > 0, reach)
     search = _ColumnSearch.of(reach, math.floor(distance_px * distance_px))
     width = cells.shape[1]
     flat, steps = cells.reshape(-1), row_step.reshape(-1)
@@ -131,12 +131,13 @@ class _ColumnSearch:
         return best
 
 
-def _row_steps(nuclei: npt.NDArray[np.bool_]) -> npt.NDArray[np.integer]:
-    """Return the signed rows to the nearest nucleus pixel of the same column (far: huge)."""
+def _row_steps(nuclei: npt.NDArray[np.bool_], reach: int) -> npt.NDArray[np.integer]:
+    """Return the signed rows to the nearest nucleus pixel of the same column (none: beyond reach)."""
     height = nuclei.shape[0]
-    # Room for a step across the image and back beyond the far mark.
-    dtype = np.int16 if height < 8000 else np.int32
-    far = dtype(2 * height)
+    # From any row, the mark for "no nucleus" lies out of reach.
+    mark = height + reach + 1
+    dtype = np.int16 if mark + height <= np.iinfo(np.int16).max else np.int32
+    far = dtype(mark)
     row = np.arange(height, dtype=dtype)[:, None]
     above = np.where(nuclei, row, -far)
     below = np.where(nuclei, row, far)

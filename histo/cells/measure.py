@@ -167,7 +167,7 @@ def _check(
 def _renumber(
     cells: npt.NDArray[np.int32], owned: npt.NDArray[np.integer]
 ) -> npt.NDArray[np.int32]:
-    """Number the owned cells 1 ... N in order, everything else 0."""
+    """Give the owned cells the numbers 1 ... N in order, everything else 0."""
     highest = int(cells.max())
     present = owned[owned <= highest]
     positive = cells[cells > 0] if highest > 4 * cells.size else None
@@ -218,9 +218,7 @@ def _shape_columns(
     }
 
 
-def _row_ends(
-    labels: npt.NDArray[np.integer], flat: npt.NDArray[np.intp]
-) -> npt.NDArray[np.bool_]:
+def _row_ends(labels: npt.NDArray[np.integer], flat: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
     """Tell which of these pixels begin or end a run of their label within a row."""
     end = np.ones(labels.shape, bool)
     same = labels[:, 1:-1] == labels[:, :-2]
@@ -247,14 +245,14 @@ def _plane_columns(
     highest[size == 0] = np.nan
     # Deviations from the part's own mean: a difference of large squares would lose digits.
     deviation = values - mean[part]
-    squares = np.bincount(part, weights=deviation * deviation, minlength=2 * count)
-    by_part = (size.reshape(2, -1), mean.reshape(2, -1), squares.reshape(2, -1))
-    whole = _whole_cell(*by_part, highest.reshape(2, -1))
+    squares: Floats = np.bincount(part, weights=deviation * deviation, minlength=2 * count)
+    size, mean, squares = size.reshape(2, -1), mean.reshape(2, -1), squares.reshape(2, -1)
+    whole = _whole_cell(size, mean, squares, highest.reshape(2, -1))
     with np.errstate(invalid="ignore", divide="ignore"):
-        std = np.sqrt(squares / size).reshape(2, -1)
+        std = np.sqrt(squares / size)
     rows = {
-        "nucleus": (by_part[1][0], highest[:count], std[0]),
-        "cytoplasm": (by_part[1][1], highest[count:], std[1]),
+        "nucleus": (mean[0], highest[:count], std[0]),
+        "cytoplasm": (mean[1], highest[count:], std[1]),
         "cell": whole,
     }
     return {

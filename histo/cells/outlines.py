@@ -110,13 +110,16 @@ def _successors(
     next_side = np.where(outer, side - 1, np.where(straight, side, side + 1)) % 4
     code = pixel * 4 + side
     order = np.argsort(code)
-    return order[np.searchsorted(code, next_pixel * 4 + next_side, sorter=order)]
+    found: npt.NDArray[np.intp] = order[
+        np.searchsorted(code, next_pixel * 4 + next_side, sorter=order)
+    ]
+    return found
 
 
 def _rank_loops(
     following: npt.NDArray[np.intp],
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Number the loops of a permutation and the place of each element in its loop.
+    """Find the loops of a permutation and the place of each element in its loop.
 
     Pointer doubling: after k rounds every element knows the smallest of its next 2**k, and
     how far it has to go to it.
@@ -139,10 +142,13 @@ def _rank_loops(
         jump = jump[jump]
         span *= 2
     # ``away`` counts the steps to the loop's first element; the walk starts there.
-    return loop, -away
+    first = loop == np.arange(size)
+    return loop, np.where(first, -size, -away)
 
 
-def _rings(points: npt.NDArray[np.float64], owner: Ints, loop: npt.NDArray[np.intp]) -> dict[int, npt.NDArray[np.float64]]:
+def _rings(
+    points: npt.NDArray[np.float64], owner: Ints, loop: npt.NDArray[np.intp]
+) -> dict[int, npt.NDArray[np.float64]]:
     """Keep each label's largest loop, drop points on straight lines, close the ring."""
     first = np.flatnonzero(np.r_[True, loop[1:] != loop[:-1]])
     stop = np.r_[first[1:], loop.size]

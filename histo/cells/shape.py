@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,6 +54,7 @@ def moments(index: Ints, y: Ints, x: Ints, count: int) -> Moments:
     >>> float(m.area[0]), float(m.y[0]), float(m.x[0]), round(float(m.xx[0]), 4)
     (2.0, 3.0, 5.5, 0.3333)
     """
+
     # Whole numbers below 2**53 add up exactly, so a tile's sums equal the whole slide's.
     def total(weights: npt.NDArray[np.integer] | None = None) -> Floats:
         return np.bincount(index, weights=weights, minlength=count).astype(np.float64)
@@ -134,7 +136,7 @@ def convex_area(index: Ints, y: Ints, x: Ints, count: int) -> Floats:
     area = np.empty(count)
     # Groups of like height keep the tables small when one huge object is among them.
     edges = [0, 32, 64, 128, 512, int(big)]
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in itertools.pairwise(edges):
         group = np.flatnonzero((height > low) & (height <= high))
         if group.size == 0:
             continue
@@ -155,7 +157,8 @@ def convex_area(index: Ints, y: Ints, x: Ints, count: int) -> Floats:
             np.concatenate([lower, upper]), np.concatenate([empty, empty])
         )
         area[group] = -(both[: group.size] + both[group.size :])
-    return area + (height - 1) + (right_most - left_most) + 1
+    hull: Floats = area + (height - 1) + (right_most - left_most) + 1
+    return hull
 
 
 def _area_under_convex_minorant(
@@ -184,7 +187,8 @@ def _area_under_convex_minorant(
         depth[live] += 1
     steps = np.arange(1, length) < depth[:, None]
     area = np.diff(place, axis=1) * (value[:, 1:] + value[:, :-1]) / 2
-    return np.where(steps, area, 0.0).sum(axis=1)
+    total: Floats = np.where(steps, area, 0.0).sum(axis=1)
+    return total
 
 
 def contact_fraction(

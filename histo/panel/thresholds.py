@@ -1,0 +1,320 @@
+"""Cut-offs of the calls: the panel's, the slide's own, or the user's."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from histo.errors import ResultError
+from histo.panel.definition import Marker, Panel
+
+__all__ = ["Thresholds", "auto_threshold", "parse_threshold", "resolve_thresholds"]
+
+Request = str | float | Sequence[float]
+
+MIN_CELLS = 100
+"""Fewer cells than this have no mode worth the name."""
+
+_MIN_NEGATIVE_SHARE = 0.2
+_NORMAL_MAD = 0.6745
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """The cut-offs of one marker, and where they come from.
+
+    Parameters
+    ----------
+    values : tuple of 3 float
+        1+, 2+, 3+ begin here; OD (base 10) or the slide's intensity units. All NaN when
+        there is none: then nothing is called.
+    source : {"panel", "auto", "user"}
+    note : str
+        What the automatic choice saw, or why it was not taken; may be empty.
+
+    Raises
+    ------
+    ValueError
+        If the values do not ascend above 0 (and are not all NaN).
+
+    Examples
+    --------
+    >>> Thresholds((0.2, 0.4, 0.6), "panel").is_known
+    True
+    """
+
+    values: tuple[float, float, float]
+    source: str
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        if self.source not in ("panel", "auto", "user"):
+            raise ValueError(f"source must be panel, auto or user, got {self.source!r}.")
+        if not all(math.isnan(value) for value in self.values):
+            _check_ascending(self.values)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there is a cut-off at all."""
+        return not math.isnan(self.values[0])
+
+
+def parse_threshold(text: str) -> tuple[str, Request]:
+    """Read a threshold as given on a command line.
+
+    Parameters
+    ----------
+    text : str
+        ``foxp3=0.15`` (1+; 2+ and 3+ keep the panel's ratios), ``foxp3=0.1,0.3,0.5``,
+        ``foxp3=auto`` or ``foxp3=panel``.
+
+    Returns
+    -------
+    marker : str
+    request : "auto", "panel", float or tuple of 3 float
+        For :func:`resolve_thresholds`.
+
+    Raises
+    ------
+    ValueError
+        If the text has another form.
+
+    Examples
+    --------
+    >>> parse_threshold("foxp3=0.1,0.3,0.5")
+    ('foxp3', (0.1, 0.3, 0.5))
+    """
+    marker, sign, given = (part.strip() for part in text.partition("="))
+    example = "write e.g. foxp3=0.15, foxp3=0.1,0.3,0.5 or foxp3=auto"
+    if not (marker and sign and given):
+        raise ValueError(f'"{text}" is not MARKER=THRESHOLD; {example}.')
+    marker = marker.lower()
+    if given.lower() in ("auto", "panel"):
+        return marker, given.lower()
+    try:
+        values = tuple(float(part) for part in given.split(","))
+    except ValueError:
+        raise ValueError(f'"{text}": "{given}" is not a number; {example}.') from None
+    if len(values) not in (1, 3):
+        raise ValueError(
+            f'"{text}" gives {len(values)} numbers, expected one (1+) or three (1+, 2+, 3+); '
+            f"{example}."
+        )
+    _check_ascending(values, text)
+    return marker, values[0] if len(values) == 1 else values
+
+
+def resolve_thresholds(
+    cells: pd.DataFrame, panel: Panel, requested: Mapping[str, Request] | None = None
+) -> dict[str, Thresholds]:
+    """Settle the cut-offs of every marker of a panel for one slide.
+
+    Parameters
+    ----------
+    cells : DataFrame
+        The slide's cell table; excluded cells take no part.
+    panel : Panel
+    requested : mapping of marker to "auto", "panel", a number or three numbers, optional
+        What is not asked for follows the panel. One number is 1+; 2+ and 3+ keep the
+        panel's ratios.
+
+    Returns
+    -------
+    dict of str to Thresholds
+
+    Raises
+    ------
+    PanelError
+        If a marker asked for is not in the panel.
+    ResultError
+        If the table lacks the column that an automatic threshold is made on.
+    ValueError
+        If numbers do not ascend above 0, or a word is neither ``auto`` nor ``panel``.
+
+    Examples
+    --------
+    >>> from histo.cells import empty_cells
+    >>> from histo.panel import load_panel
+    >>> panel = load_panel("foxp3-dab")
+    >>> resolve_thresholds(empty_cells(["dab"]), panel, {"foxp3": 0.2})["foxp3"].values
+    (0.2, 0.4, 0.6)
+    """
+    requested = dict(requested or {})
+    for name in requested:
+        panel.marker(name)
+    return {
+        marker.name: _resolve(cells, panel, marker, requested.get(marker.name))
+        for marker in panel.markers
+    }
+
+
+def _resolve(
+    cells: pd.DataFrame, panel: Panel, marker: Marker, request: Request | None
+) -> Thresholds:
+    if request is None:
+        request = marker.threshold_source
+    if not isinstance(request, str):
+        values = (request,) if isinstance(request, int | float) else tuple(request)
+        if len(values) not in (1, 3):
+            raise ValueError(f"{marker.name}: expected one threshold or three, got {len(values)}.")
+        _check_ascending(values, marker.name)
+        return Thresholds(_graded(values, marker), "user")
+    if request not in ("auto", "panel"):
+        raise ValueError(
+            f'{marker.name}: the threshold "{request}" is neither auto, panel nor a number.'
+        )
+    if request == "panel" and marker.thresholds is not None:
+        return Thresholds(marker.thresholds, "panel")
+    value, note = auto_threshold(
+        valid_values(cells, panel, marker),
+        spreads=marker.auto_spreads,
+        limits=marker.auto_limits,
+        compress=panel.quantity == "intensity",
+    )
+    if value is not None:
+        return Thresholds(_graded((value,), marker), "auto", note)
+    if marker.thresholds is not None:
+        return Thresholds(marker.thresholds, "panel", f"{note}; the panel's threshold is used")
+    nothing = (math.nan, math.nan, math.nan)
+    return Thresholds(nothing, "auto", f"{note}; give a threshold to have cells called")
+
+
+def valid_values(cells: pd.DataFrame, panel: Panel, marker: Marker) -> npt.NDArray[np.float64]:
+    """Return the marker's measure of the cells outside of artefacts, without NaN."""
+    values = marker_values(cells, panel, marker)[(cells["compartment"] != "excluded").to_numpy()]
+    return values[np.isfinite(values)]
+
+
+def marker_values(cells: pd.DataFrame, panel: Panel, marker: Marker) -> npt.NDArray[np.float64]:
+    """Return the measure of every cell that the marker's calls are made on.
+
+    Raises
+    ------
+    ResultError
+        If the table does not have it.
+    """
+    column = panel.measurement(marker)
+    if column not in cells.columns:
+        raise ResultError(
+            f"The cell table has no column {column}, which panel {panel.name} calls "
+            f"{marker.name} on; run the slide again with this panel."
+        )
+    return cells[column].to_numpy(dtype=np.float64)
+
+
+def auto_threshold(
+    values: npt.NDArray[np.floating],
+    *,
+    spreads: float,
+    limits: tuple[float, float] | None = None,
+    compress: bool = False,
+) -> tuple[float | None, str]:
+    """Find where the negative cells of a slide end.
+
+    The mode of the cells (middle of their shortest quarter) is taken for that of the negative
+    ones, their left side for its spread, since positive cells lie on the right; the
+    threshold lies ``spreads`` above. When many cells lie far below the mode, the mode is
+    that of positive cells, and the search goes on below it.
+
+    Parameters
+    ----------
+    values : float (N,)
+        One measure a cell, finite.
+    spreads : float
+        Distance from the mode, in standard deviations of the negative cells.
+    limits : tuple of 2 float, optional
+        A threshold above the second is not believed, one below the first is raised to it.
+    compress : bool
+        Work on ``log1p(value / median)``: intensities have a long tail, and this makes the result
+        follow a change of gain.
+
+    Returns
+    -------
+    threshold : float, or None
+        None when there are fewer than 100 cells, no spread, or no negative cells.
+    note : str
+        What was found.
+
+    References
+    ----------
+    Bickel, Frühwirth (2006), On a fast, robust estimator of the mode, Comput. Stat. Data
+    Anal. 50:3500 (half-sample mode; two halvings here, which varies less).
+    Rousseeuw, Croux (1993), Alternatives to the median absolute deviation, JASA 88:1273
+    (0.6745, the third quartile of the normal distribution).
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> od = np.concatenate([rng.normal(0.03, 0.02, 900), rng.normal(0.4, 0.1, 100)])
+    >>> threshold, note = auto_threshold(od, spreads=4)
+    >>> 0.09 < threshold < 0.13
+    True
+    """
+    ascending: npt.NDArray[np.float64] = np.sort(np.asarray(values, dtype=np.float64))
+    if ascending.size < MIN_CELLS:
+        return None, f"{ascending.size} cells are too few for an automatic threshold"
+    unit = 1.0
+    if compress:
+        ascending = np.maximum(ascending, 0)
+        unit = float(np.median(ascending[ascending > 0])) if ascending[-1] > 0 else 1.0
+        ascending = np.log1p(ascending / unit)
+    mode, spread = _negative_population(ascending)
+    if spread <= 0:
+        return None, "the cells do not vary, so there is no automatic threshold"
+    share = float(np.mean(ascending <= mode + 2 * spread))
+    threshold = mode + spreads * spread
+    if compress:
+        mode, threshold = float(np.expm1(mode)) * unit, float(np.expm1(threshold)) * unit
+    note = f"mode of negative cells {mode:.3g}, {len(ascending)} cells"
+    if share < _MIN_NEGATIVE_SHARE:
+        return None, f"no population of negative cells stands out ({note})"
+    if limits is not None and threshold > limits[1]:
+        return None, f"the automatic threshold {threshold:.3g} is implausible ({note})"
+    if limits is not None and threshold < limits[0]:
+        return limits[0], f"{note}; raised from {threshold:.3g} to the panel's lower limit"
+    return (threshold, note) if threshold > 0 else (None, f"no threshold above 0 ({note})")
+
+
+def _negative_population(ascending: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """Return mode and standard deviation of the lowest large population."""
+    mode, spread = _mode_and_left_spread(ascending)
+    for _ in range(3):
+        below = ascending[: np.searchsorted(ascending, mode - 4 * spread)]
+        if spread <= 0 or below.size < max(MIN_CELLS, 0.1 * ascending.size):
+            break
+        mode, spread = _mode_and_left_spread(below)
+    return mode, spread
+
+
+def _mode_and_left_spread(ascending: npt.NDArray[np.float64]) -> tuple[float, float]:
+    part = ascending
+    for _ in range(2):
+        half = (part.size + 1) // 2
+        width = part[half - 1 :] - part[: part.size - half + 1]
+        start = int(np.argmin(width))
+        part = part[start : start + half]
+    mode = float(np.median(part))
+    left = mode - ascending[: np.searchsorted(ascending, mode, side="right")]
+    return mode, float(np.median(left)) / _NORMAL_MAD
+
+
+def _graded(values: Sequence[float], marker: Marker) -> tuple[float, float, float]:
+    if len(values) == 3:
+        return float(values[0]), float(values[1]), float(values[2])
+    first, second, third = (round(float(values[0]) * ratio, 12) for ratio in marker.ratios)
+    return first, second, third
+
+
+def _check_ascending(values: Sequence[float], what: str = "thresholds") -> None:
+    ascending = all(a < b for a, b in itertools.pairwise(values))
+    if not (ascending and values[0] > 0 and all(math.isfinite(value) for value in values)):
+        raise ValueError(
+            f"{what}: thresholds must be above 0 and ascend, got "
+            f"{', '.join(f'{value:g}' for value in values)}."
+        )
