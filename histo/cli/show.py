@@ -74,9 +74,7 @@ def print_table(
       b        7
     """
     rows = [list(row) for row in rows]
-    table = Table(
-        title=escape(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD
-    )
+    table = Table(box=box.SIMPLE_HEAD)
     for index, column in enumerate(columns):
         numbers = all(_is_number(row[index]) for row in rows)
         table.add_column(
@@ -85,6 +83,7 @@ def print_table(
     for row in rows:
         table.add_row(*(escape(cell) for cell in row))
     console = stdout_console()
+    console.print(title, style="bold", markup=False, highlight=False)
     with console.capture() as capture:
         console.print(table)
     for line in capture.get().splitlines():
