@@ -1,0 +1,142 @@
+"""The empty glass of a bright-field picture, and optical density relative to it.
+
+Shared by the tissue mask and by the search for artefacts. Works at a low level, where
+one pixel spans 4 to 16 µm.
+"""
+
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+__all__: list[str] = []
+
+MIN_PIXEL_SIZE_UM = 4.0
+MAX_TINT = 60.0
+"""Grey levels between the channels above which a smooth area is stain, not tinted glass."""
+
+_SMOOTH_OD, _SMOOTH_OD_MAX = 0.006, 0.015
+_FALLBACK_WHITE = 245.0
+_MIN_GLASS_FRACTION, _MIN_GLASS_PX = 0.003, 30
+_MIN_FIT_FRACTION = 0.15
+_MAX_VIGNETTE_OD = 0.12
+
+
+def check_rgb(rgb: npt.NDArray[np.uint8], pixel_size_um: float) -> None:
+    """Raise ValueError unless `rgb` is uint8 (Y, X, 3) and the pixel size is positive."""
+    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
+        raise ValueError(f"rgb must be uint8 (Y, X, 3), got {rgb.dtype} {rgb.shape}")
+    check_pixel_size(pixel_size_um)
+
+
+def check_pixel_size(pixel_size_um: float) -> None:
+    """Raise ValueError unless the pixel size is positive and finite."""
+    if not (np.isfinite(pixel_size_um) and pixel_size_um > 0):
+        raise ValueError(f"pixel_size_um must be positive, got {pixel_size_um!r}")
+
+
+def coarsen_factor(pixel_size_um: float) -> int:
+    """Return how many pixels to average, so that one spans at least 4 µm."""
+    return max(1, int(np.ceil(MIN_PIXEL_SIZE_UM / pixel_size_um - 1e-6)))
+
+
+def coarsen(image: npt.NDArray[np.generic], factor: int) -> npt.NDArray[np.float32]:
+    """Return the area average over blocks, float32; the last blocks average what is there."""
+    values = image.astype(np.float32)
+    if factor == 1:
+        return values
+    pad = [(0, -size % factor) for size in image.shape[:2]] + [(0, 0)] * (image.ndim - 2)
+    values = np.pad(values, pad, mode="edge")
+    rows, columns = values.shape[0] // factor, values.shape[1] // factor
+    blocks = values.reshape(rows, factor, columns, factor, *values.shape[2:])
+    return np.asarray(blocks.mean(axis=(1, 3)), np.float32)
+
+
+def refine(
+    mask: npt.NDArray[np.generic], factor: int, shape: tuple[int, ...]
+) -> npt.NDArray[np.generic]:
+    """Repeat each pixel of a coarse mask; the inverse of `coarsen`."""
+    full = mask.repeat(factor, axis=0).repeat(factor, axis=1)
+    return np.ascontiguousarray(full[: shape[0], : shape[1]])
+
+
+def relative_density(image: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return base-10 optical density relative to the glass around, float32 (Y, X, 3).
+
+    Vignetting and the tint of the lamp are divided out. Negative where a pixel is brighter
+    than the glass.
+    """
+    log = -np.log10(np.maximum(image, 1.0)).astype(np.float32)
+    seeds = _glass_seeds(image, log)
+    if seeds.sum() < max(_MIN_GLASS_PX, _MIN_GLASS_FRACTION * seeds.size):
+        # Tissue from wall to wall: nothing here shows the light of the lamp.
+        bright = np.percentile(image.reshape(-1, 3), 99.9, axis=0)
+        white = np.maximum(bright, _FALLBACK_WHITE).astype(np.float32)
+        return np.asarray(log + np.log10(white), np.float32)
+    return np.asarray(log - _glass_surface(log, seeds), np.float32)
+
+
+def local_moments(
+    values: npt.NDArray[np.float32], side: int
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Return mean and standard deviation over a square around each pixel."""
+    mean = cv2.blur(values, (side, side))
+    square = cv2.blur(values * values, (side, side))
+    spread = np.sqrt(np.maximum(square - mean * mean, 0.0))
+    return np.asarray(mean, np.float32), np.asarray(spread, np.float32)
+
+
+def _glass_seeds(
+    image: npt.NDArray[np.float32], log: npt.NDArray[np.float32]
+) -> npt.NDArray[np.bool_]:
+    """Return the pixels that are smooth, near neutral and among the brightest such."""
+    local, spread = local_moments(log.mean(axis=2), 5)
+    limit = float(np.clip(2.5 * np.percentile(spread, 5), _SMOOTH_OD, _SMOOTH_OD_MAX))
+    seeds = (spread < limit) & (np.ptp(image, axis=2) < MAX_TINT) & (image.min(axis=2) > 100)
+    if not seeds.any():
+        return np.asarray(seeds)
+    # Glass is the brightest smooth thing; tissue that happens to be smooth is darker.
+    white = np.percentile(local[seeds], 10)
+    seeds &= local < white + _MAX_VIGNETTE_OD
+    return np.asarray(seeds)
+
+
+def _glass_surface(
+    log: npt.NDArray[np.float32], seeds: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.float32]:
+    """Return the log intensity of the glass, float32 (1, 1, 3) or (Y, X, 3)."""
+    glass = log[seeds]
+    center = _densest(glass)
+    near = np.abs(glass - center).max(axis=1) < 0.02
+    flat = np.median(glass[near], axis=0) if near.any() else center
+    if seeds.mean() < _MIN_FIT_FRACTION:
+        return np.asarray(flat, np.float32)[None, None]
+    rows, columns = log.shape[:2]
+    y, x = np.nonzero(seeds)
+    basis = _quadratic(y / max(rows - 1, 1), x / max(columns - 1, 1))
+    keep = np.ones(len(y), bool)
+    weights: npt.NDArray[Any] = np.zeros((6, 3))
+    for _ in range(6):
+        weights, *_ = np.linalg.lstsq(basis[keep], glass[keep].astype(np.float64), rcond=None)
+        left = (glass - basis @ weights).mean(axis=1)
+        # One-sided: tissue that slipped in is darker than glass, never brighter.
+        spread = max(1.4826 * float(np.median(np.abs(left[keep]))), 0.002)
+        kept = (left < 2.0 * spread) & (left > -4.0 * spread)
+        if kept.sum() < 0.3 * len(y):
+            break
+        keep = kept
+    grid_y, grid_x = np.mgrid[0 : 1 : rows * 1j, 0 : 1 : columns * 1j]
+    surface = _quadratic(grid_y.ravel(), grid_x.ravel()) @ weights
+    surface = np.clip(surface, flat - _MAX_VIGNETTE_OD, flat + _MAX_VIGNETTE_OD)
+    return np.asarray(surface.reshape(rows, columns, 3), np.float32)
+
+
+def _densest(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return the most common colour, (3,): a coarse mode over 0.01 OD bins."""
+    bins, counts = np.unique(np.round(values / 0.01).astype(int), axis=0, return_counts=True)
+    return np.asarray(bins[counts.argmax()] * 0.01, np.float32)
+
+
+def _quadratic(y: npt.NDArray[np.float64], x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return np.stack([np.ones_like(y), y, x, y * x, y * y, x * x], axis=1)
