@@ -67,7 +67,7 @@ class PictureSource:
         self.channel_names: tuple[str, ...] = (
             ("red", "green", "blue") if self.kind == "brightfield" else ("channel-1",)
         )
-        self.levels = (SourceLevel(self._pixels.shape[:2], (1024, 1024)),)
+        self.levels: tuple[SourceLevel, ...] = (SourceLevel(self._pixels.shape[:2], (1024, 1024)),)
         stated = _png_size(data) if is_png else _jfif_size(data)
         self.pixel_size, doubts = believe(stated, density=True)
         self.notes = (*notes, *doubts)

@@ -115,14 +115,16 @@ def area_average(
         return _average_whole(block, origin, starts, shape, (int(factors[0]), int(factors[1])))
     # float32 carries 16-bit sums to a hundredth of a count; stored floats deserve float64.
     work = np.dtype(np.float64 if block.dtype.kind == "f" else np.float32)
-    rows = _average_axis(block, _taps(starts[0], shape[0], factors[0], lengths[0]), origin[0], work)
-    columns = _average_axis(
-        rows.swapaxes(0, 1), _taps(starts[1], shape[1], factors[1], lengths[1]), origin[1], work
+    rows = _average_rows(block, _taps(starts[0], shape[0], factors[0], lengths[0]), origin[0], work)
+    # Columns become rows: averaging whole rows is what memory is laid out for.
+    turned = np.ascontiguousarray(rows.swapaxes(0, 1))
+    mean = _average_rows(
+        turned, _taps(starts[1], shape[1], factors[1], lengths[1]), origin[1], work
     )
-    mean = columns.swapaxes(0, 1)
     if block.dtype.kind == "u":
-        mean = np.floor(mean + 0.5)
-    return np.ascontiguousarray(mean.astype(block.dtype))
+        mean += 0.5
+        np.floor(mean, out=mean)
+    return np.ascontiguousarray(mean.astype(block.dtype).swapaxes(0, 1))
 
 
 def _average_whole(
@@ -187,19 +189,23 @@ def _taps(
     return first, weights / weights.sum(axis=1, keepdims=True)
 
 
-def _average_axis(
+def _average_rows(
     block: Array,
     taps: tuple[NDArray[np.int64], NDArray[np.float64]],
     origin: int,
     work: np.dtype[Any],
 ) -> Array:
     """Average along axis 0 with the given taps, adding in a fixed order."""
-    first, weights = taps
-    total = np.zeros((len(first), *block.shape[1:]), work)
-    for tap in range(weights.shape[1]):
-        # A tap past the block has weight 0 wherever it matters: the span covers the pixel.
-        values = block[np.minimum(first - origin + tap, block.shape[0] - 1)]
-        # Not left to the weight: 0 * nan is nan.
-        values[weights[:, tap] == 0] = 0
-        total += weights[:, tap].astype(work).reshape(-1, *(1,) * (block.ndim - 1)) * values
-    return total
+    first = taps[0] - origin
+    weights = taps[1].astype(work)
+    flat = block.reshape(len(block), -1).astype(work, copy=False)
+    mean = np.empty((len(first), flat.shape[1]), work)
+    term = np.empty(flat.shape[1], work)
+    for index, row in enumerate(mean):
+        np.multiply(flat[first[index]], weights[index, 0], out=row)
+        for tap in range(1, weights.shape[1]):
+            # Not left to the weight: the row may lie past the block, and 0 * nan is nan.
+            if weights[index, tap] > 0:
+                np.multiply(flat[first[index] + tap], weights[index, tap], out=term)
+                row += term
+    return mean.reshape(len(first), *block.shape[1:])

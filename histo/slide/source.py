@@ -343,4 +343,5 @@ def over_white(rgb: Array, alpha: Array, *, premultiplied: bool = False) -> Arra
     colour = rgb.astype(np.uint16)
     weighted = colour * 255 if premultiplied else colour * share
     mixed = (weighted.astype(np.uint32) + 255 * (255 - share.astype(np.uint32)) + 127) // 255
-    return np.minimum(mixed, 255).astype(np.uint8)
+    clipped: Array = np.minimum(mixed, 255)
+    return clipped.astype(np.uint8)

@@ -173,7 +173,7 @@ class TiffSource:
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
 
     def _hole(self, plane: Plane, key: ChunkKey, samples: int, value: int) -> Array:
-        """A chunk that was never written: one value, which takes no memory."""
+        """Return a chunk that was never written: one value, which takes no memory."""
         height = min(plane.chunk[0], plane.shape[0] - key[0] * plane.chunk[0])
         width = min(plane.chunk[1], plane.shape[1] - key[1] * plane.chunk[1])
         return np.broadcast_to(self.dtype.type(value), (height, width, samples))

@@ -270,8 +270,8 @@ def _pixel_size(
         return from_lengths(side, side, y_unit="um", x_unit="um", source="SVS header"), False
     x, y, unit = (frame.tags.valueof(code) for code in (282, 283, 296))
     if series.kind == "imagej":
-        word = str((tif.imagej_metadata or {}).get("unit", ""))
-        return from_resolution(y, x, word, "ImageJ"), True
+        stated = str((tif.imagej_metadata or {}).get("unit", ""))
+        return from_resolution(y, x, stated, "ImageJ"), True
     word = {2: "inch", 3: "cm"}.get(int(unit)) if isinstance(unit, int) else None
     source = "QPTIFF" if series.kind == "qpi" else "TIFF tags"
     return from_resolution(y, x, word, source), series.kind not in ("qpi", "ndpi")

@@ -52,7 +52,7 @@ class Plane:
     """
 
     def __init__(self, name: str, page: Any, file_size: int) -> None:
-        self._name = name
+        self.name = name
         self._page = page
         frame = page.keyframe
         self.photometric = int(frame.photometric) if 262 in frame.tags else MINISBLACK
@@ -62,7 +62,7 @@ class Plane:
         self.extra = tuple(int(kind) for kind in frame.extrasamples)
         self.shape = (int(frame.imagelength), int(frame.imagewidth))
         self.separate = int(frame.planarconfig) == 2 and self.samples > 1
-        self._compression = int(frame.compression)
+        self.compression = int(frame.compression)
         self._check_kind(frame)
         self.chunk = self._chunk_of(frame)
         self._grid = (-(-self.shape[0] // self.chunk[0]), -(-self.shape[1] // self.chunk[1]))
@@ -71,7 +71,7 @@ class Plane:
             self._check_segments(file_size)
             self._decode = frame.decode
             self._options: dict[str, Any] = {"_fullsize": False}
-            if self._compression == _JPEG:
+            if self.compression == _JPEG:
                 self._options["jpegtables"] = page.jpegtables
                 self._options["jpegheader"] = frame.jpegheader
 
@@ -115,12 +115,19 @@ class Plane:
             part = self._memory[:, y : y + height, x : x + width]
             stored = part[0] if not self.separate else part[..., 0].transpose(1, 2, 0)
             return stored.astype(stored.dtype.newbyteorder("="))
+        segments = self.segments([key])
+        absent = [segment for segment in segments if encoded.get(segment) is None]
+        if len(absent) == len(segments):
+            return None
+        if absent and self.photometric not in (MINISWHITE, MINISBLACK, PALETTE):
+            raise self._damaged("a tile lacks one of its colours")
         parts = []
-        for segment in self.segments([key]):
+        for segment in segments:
             data = encoded.get(segment)
             if data is None:
-                return None
-            parts.append(self._decode_segment(segment, data)[:height, :width])
+                parts.append(np.zeros((height, width, 1), self.dtype))
+            else:
+                parts.append(self._decode_segment(segment, data)[:height, :width])
         if any(part.shape[:2] != (height, width) for part in parts):
             raise self._damaged("a tile or strip holds too few pixels")
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
@@ -139,21 +146,21 @@ class Plane:
         """Refuse what no decoder at hand turns into pixels safely."""
         if self.dtype is None or not isinstance(self.bits, int):
             raise SlideError(
-                f"{self._name}: has pixels of an unusual kind ({self.bits} bits per sample); "
+                f"{self.name}: has pixels of an unusual kind ({self.bits} bits per sample); "
                 "export it with 8 or 16 bits per channel."
             )
-        if self._compression == _OLD_JPEG:
+        if self.compression == _OLD_JPEG:
             raise SlideError(
-                f"{self._name}: uses the old-style JPEG compression that TIFF withdrew in 1995; "
+                f"{self.name}: uses the old-style JPEG compression that TIFF withdrew in 1995; "
                 + _EXPORT
             )
-        if self._compression not in _COMPRESSIONS:
+        if self.compression not in _COMPRESSIONS:
             raise SlideError(
-                f"{self._name}: is compressed in a way that is not read here "
-                f"(TIFF compression {self._compression}); " + _EXPORT
+                f"{self.name}: is compressed in a way that is not read here "
+                f"(TIFF compression {self.compression}); " + _EXPORT
             )
         if int(getattr(frame, "imagedepth", 1)) > 1:
-            raise SlideError(f"{self._name}: holds a volume; export one plane of it.")
+            raise SlideError(f"{self.name}: holds a volume; export one plane of it.")
 
     def _chunk_of(self, frame: Any) -> tuple[int, int]:
         """Height and width of a tile or strip, checked for size."""
@@ -168,7 +175,7 @@ class Plane:
     def _map(self, frame: Any, file_size: int) -> bool:
         """Map plain uncompressed pixels: no strip is too tall then. Return whether it fits."""
         plain = (
-            self._compression == 1
+            self.compression == 1
             and int(frame.predictor) == 1
             and int(frame.fillorder) == 1
             and self.dtype is not None
@@ -198,7 +205,7 @@ class Plane:
         size = self.chunk[0] * self.chunk[1] * samples * itemsize
         if size > MAX_CHUNK_BYTES:
             raise SlideError(
-                f"{self._name}: one tile or strip holds {size / 1e9:.1f} GB when decoded; "
+                f"{self.name}: one tile or strip holds {size / 1e9:.1f} GB when decoded; "
                 "convert it to a TIFF with tiles."
             )
         expected = self._grid[0] * self._grid[1] * (self.samples if self.separate else 1)
@@ -220,13 +227,13 @@ class Plane:
 
         Their decoders fill what is missing with grey, and allocate what the stream claims.
         """
-        if self._compression != _JPEG and self._compression not in _JPEG2000:
+        if self.compression != _JPEG and self.compression not in _JPEG2000:
             return
         if self._options.get("jpegheader") is not None:
             return
         if data.rfind(b"\xff\xd9") < 0:
             raise self._damaged("a tile or strip is cut off")
-        claimed = jpeg2000_shape(data) if self._compression != _JPEG else jpeg_shape(data)
+        claimed = jpeg2000_shape(data) if self.compression != _JPEG else jpeg_shape(data)
         if claimed is None:
             raise self._damaged("a tile or strip is no picture")
         if claimed[0] * claimed[1] > 2 * self.chunk[0] * self.chunk[1] + 65536:
@@ -234,7 +241,7 @@ class Plane:
 
     def _damaged(self, what: str) -> SlideError:
         return SlideError(
-            f"{self._name}: is damaged or cut off ({what}); copy or export the file again."
+            f"{self.name}: is damaged or cut off ({what}); copy or export the file again."
         )
 
 
@@ -259,8 +266,11 @@ class Colour:
         self.photometric = plane.photometric
         self.samples = plane.samples
         self.extra = plane.extra
+        if self.photometric == RGB and self.samples == 4 and not self.extra:
+            # A fourth sample that nobody explains is alpha, and what it hides is often black.
+            self.extra = (UNASSOCIATED_ALPHA,)
         self.bits = int(plane.bits)
-        self.jpeg = int(plane._compression) in (_JPEG, *_JPEG2000)
+        self.jpeg = int(plane.compression) in (_JPEG, *_JPEG2000)
         self.palette = _palette(plane) if self.photometric == PALETTE else None
         notes = []
         if plane.dtype not in (np.dtype(np.uint8), np.dtype(np.uint16)) and not (
@@ -340,19 +350,24 @@ def to_rgb(samples: Array, photometric: int, is_jpeg: bool) -> Array:
     """
     if photometric == SEPARATED:
         ink = 255 - samples[..., :4].astype(np.uint16)
-        return ((ink[..., :3] * ink[..., 3:] + 127) // 255).astype(np.uint8)
+        from_ink: Array = (ink[..., :3] * ink[..., 3:] + 127) // 255
+        return from_ink.astype(np.uint8)
     if photometric == YCBCR and not is_jpeg:
         y, cb, cr = (samples[..., k].astype(np.float32) for k in range(3))
         cb, cr = cb - 128, cr - 128
         rgb = np.stack([y + 1.402 * cr, y - 0.344136 * cb - 0.714136 * cr, y + 1.772 * cb], -1)
-        return np.clip(np.rint(rgb), 0, 255).astype(np.uint8)
+        clipped: Array = np.clip(np.rint(rgb), 0, 255)
+        return clipped.astype(np.uint8)
     if photometric == CIELAB:
         from skimage.color import lab2rgb
 
-        lab = np.empty(samples.shape[:2] + (3,), np.float32)
+        lab = np.empty((*samples.shape[:2], 3), np.float32)
         lab[..., 0] = samples[..., 0] * (100 / 255)
         lab[..., 1:] = samples[..., 1:3].view(np.int8)
-        return np.rint(np.clip(lab2rgb(lab, illuminant="D50"), 0, 1) * 255).astype(np.uint8)
+        # Lab white is the paper: with D65, the white of sRGB, it stays white.
+        unit: Array = np.clip(lab2rgb(lab, illuminant="D65"), 0, 1)
+        eight_bit: Array = np.rint(unit * 255)
+        return eight_bit.astype(np.uint8)
     return samples[..., :3]
 
 
@@ -394,7 +409,7 @@ def jpeg_shape(data: bytes) -> tuple[int, int] | None:
 
     Examples
     --------
-    >>> jpeg_shape(b"\\xff\\xd8\\xff\\xc0\\x00\\x11\\x08\\x00\\x20\\x00\\x10\\x03")
+    >>> jpeg_shape(bytes.fromhex("ffd8 ffc0 0011 08 0020 0010 03"))
     (32, 16)
     """
     position = 2
@@ -438,7 +453,7 @@ def _palette(plane: Plane) -> Array:
     """Return the palette as uint8 (N, 3)."""
     colormap = plane.colormap
     if colormap is None:
-        raise SlideError(f"{plane._name}: has a palette image without palette; export it as RGB.")
+        raise SlideError(f"{plane.name}: has a palette image without palette; export it as RGB.")
     table = np.asarray(colormap)
     # The tag holds 16-bit colours; some writers put 8-bit ones there.
     return (table >> 8 if table.max(initial=0) > 255 else table).astype(np.uint8).T
@@ -449,7 +464,8 @@ def _eight_bit(samples: Array, bits: int) -> Array:
     if bits == 8:
         return samples
     peak = 2**bits - 1
-    return ((samples.astype(np.uint32) * 255 + peak // 2) // peak).astype(np.uint8)
+    scaled: Array = (samples.astype(np.uint32) * 255 + peak // 2) // peak
+    return scaled.astype(np.uint8)
 
 
 def _reason(error: BaseException) -> str:
