@@ -132,7 +132,7 @@ class _ColumnSearch:
 
 
 def _row_steps(nuclei: npt.NDArray[np.bool_], reach: int) -> npt.NDArray[np.integer]:
-    """Return the signed rows to the nearest nucleus pixel of the same column (none: beyond reach)."""
+    """Return the signed rows to each column's nearest nucleus pixel (none: beyond reach)."""
     height = nuclei.shape[0]
     # From any row, the mark for "no nucleus" lies out of reach.
     mark = height + reach + 1

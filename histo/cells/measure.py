@@ -245,8 +245,9 @@ def _plane_columns(
     highest[size == 0] = np.nan
     # Deviations from the part's own mean: a difference of large squares would lose digits.
     deviation = values - mean[part]
-    squares: Floats = np.bincount(part, weights=deviation * deviation, minlength=2 * count)
-    size, mean, squares = size.reshape(2, -1), mean.reshape(2, -1), squares.reshape(2, -1)
+    squares: Floats = np.zeros(2 * count)
+    squares += np.bincount(part, weights=deviation * deviation, minlength=2 * count)
+    size, mean, squares = (a.reshape(2, -1) for a in (size, mean, squares))
     whole = _whole_cell(size, mean, squares, highest.reshape(2, -1))
     with np.errstate(invalid="ignore", divide="ignore"):
         std = np.sqrt(squares / size)

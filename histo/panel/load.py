@@ -117,9 +117,9 @@ def _one_sentence(error: ValidationError, content: dict[str, Any]) -> str:
     if first["type"] == "extra_forbidden":
         return f"unknown key {key}; allowed keys are {', '.join(_allowed_keys(where))}"
     if first["type"] == "missing":
-        return f"the key {key} is missing"
+        return f"{key} is missing" if key.startswith("number") else f"the key {key} is missing"
     found = first.get("input")
-    message = first["msg"].removeprefix("Value error, ")
+    message = first["msg"].removeprefix("Value error, ").replace("valid tuple", "list")
     if first["type"] == "literal_error":
         allowed = first.get("ctx", {}).get("expected", "").replace(" or ", ", ").replace("'", '"')
         return f"{key} is {_toml(found)}; allowed values are {allowed}"
