@@ -12,14 +12,14 @@ __all__ = ["CallClass", "call_classes", "called_markers"]
 
 Rgb = tuple[int, int, int]
 
-# Okabe and Ito's palette, which red-green blind readers tell apart; the grades of one marker
-# rise in darkness, so that they also survive a grey print.
+# After Okabe and Ito: red-green blind readers tell them apart. The grades darken from yellow to
+# magenta, so that they also survive a grey print; plain red would drown in brown chromogen.
 NEGATIVE: Rgb = (0, 114, 178)
-GRADES: tuple[Rgb, Rgb, Rgb] = (240, 228, 66), (240, 150, 0), (204, 51, 17)
+GRADES: tuple[Rgb, Rgb, Rgb] = (255, 232, 60), (255, 135, 0), (225, 0, 100)
 POSITIVE: Rgb = GRADES[2]
-FIRST_ONLY: Rgb = (240, 150, 0)
+FIRST_ONLY: Rgb = (255, 135, 0)
 SECOND_ONLY: Rgb = (0, 158, 115)
-SEVERAL: Rgb = (204, 0, 140)
+SEVERAL: Rgb = (225, 0, 100)
 EXCLUDED: Rgb = (140, 140, 140)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import histo
 from histo.errors import SlideError
 
-__all__ = ["input_record", "make_manifest", "sha256_file", "software_record"]
+__all__ = ["RESEARCH_USE", "input_record", "make_manifest", "sha256_file", "software_record"]
 
 _PACKAGES = (
     "numpy",
