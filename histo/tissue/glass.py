@@ -21,6 +21,9 @@ _FALLBACK_WHITE = 245.0
 _MIN_GLASS_FRACTION, _MIN_GLASS_PX = 0.003, 30
 _MIN_FIT_FRACTION = 0.15
 _MAX_VIGNETTE_OD = 0.12
+_GLASS_CHROMA_OD = 0.012
+_MAX_SHADE_OD = 0.04
+"""How much darker than the brightest pixels glass may be, before it must be something else."""
 
 
 def check_rgb(rgb: npt.NDArray[np.uint8], pixel_size_um: float) -> None:
@@ -98,7 +101,12 @@ def _glass_seeds(
         return np.asarray(seeds)
     # Glass is the brightest smooth thing; tissue that happens to be smooth is darker.
     white = np.percentile(local[seeds], 10)
-    seeds &= local < white + _MAX_VIGNETTE_OD
+    # A lamp that fades to the corners stays neutral: what changes colour is pale tissue.
+    lamp = _densest(log[seeds & (local < white + 0.02)])
+    brightest = np.percentile(log.reshape(-1, 3), 0.5, axis=0)
+    if (lamp - brightest).max() > _MAX_SHADE_OD:
+        return np.zeros(seeds.shape, bool)
+    seeds &= (local < white + _MAX_VIGNETTE_OD) & (np.ptp(log - lamp, axis=2) < _GLASS_CHROMA_OD)
     return np.asarray(seeds)
 
 
