@@ -55,19 +55,20 @@ def moments(index: Ints, y: Ints, x: Ints, count: int) -> Moments:
     (2.0, 3.0, 5.5, 0.3333)
     """
 
-    # Whole numbers below 2**53 add up exactly, so a tile's sums equal the whole slide's.
     def total(weights: npt.NDArray[np.integer] | None = None) -> Floats:
         return np.bincount(index, weights=weights, minlength=count).astype(np.float64)
 
-    area = total()
-    mean_y, mean_x = total(y) / area, total(x) / area
+    # Whole numbers below 2**53 are exact: differences are taken of these, so that the
+    # result does not depend on where in the array an object lies.
+    area, sum_y, sum_x = total(), total(y), total(x)
+    square = area * area
     return Moments(
         area=area,
-        y=mean_y,
-        x=mean_x,
-        yy=np.maximum(total(y * y) / area - mean_y**2, 0) + 1 / 12,
-        xx=np.maximum(total(x * x) / area - mean_x**2, 0) + 1 / 12,
-        yx=total(y * x) / area - mean_y * mean_x,
+        y=sum_y / area,
+        x=sum_x / area,
+        yy=(area * total(y * y) - sum_y * sum_y) / square + 1 / 12,
+        xx=(area * total(x * x) - sum_x * sum_x) / square + 1 / 12,
+        yx=(area * total(y * x) - sum_y * sum_x) / square,
     )
 
 

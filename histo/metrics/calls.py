@@ -19,6 +19,7 @@ __all__ = [
     "VALID_AREA",
     "Calls",
     "marker_calls",
+    "scaled_cuts",
     "with_sensitivity",
 ]
 
@@ -71,7 +72,7 @@ class Calls:
     def curve(self) -> Ints:
         """Return the cells of grade 0 ... 3 at each factor, int64 (F, 4)."""
         reached = np.sort(self.values[self.accepted])
-        cuts = SENSITIVITY_FACTORS[:, None] * self.thresholds
+        cuts = scaled_cuts(self.thresholds)
         at_least = reached.size - np.searchsorted(reached, cuts, side="left")
         whole = np.full((SENSITIVITY_FACTORS.size, 1), self.values.size)
         cumulative = np.concatenate([whole, at_least, np.zeros_like(whole)], axis=1)
@@ -101,7 +102,7 @@ def marker_calls(
     accepted = accepts_call(cells, panel, marker)
     values = cells[panel.measurement(marker)].to_numpy(dtype=np.float64)
     cuts = np.array(thresholds[marker.name].values, dtype=np.float64)
-    levels = np.searchsorted(SENSITIVITY_FACTORS * cuts[0], values, side="right")
+    levels = np.searchsorted(scaled_cuts(cuts)[:, 0], values, side="right")
     return Calls(
         values=values,
         accepted=accepted,
@@ -109,6 +110,15 @@ def marker_calls(
         levels=np.where(accepted, levels, 0),
         thresholds=cuts,
     )
+
+
+def scaled_cuts(thresholds: Floats) -> Floats:
+    """Return the thresholds at every factor, float64 (F, 3).
+
+    Rounded as the measures are, which are float32: see :func:`histo.panel.classify_cells`.
+    """
+    scaled = SENSITIVITY_FACTORS[:, None] * thresholds
+    return scaled.astype(np.float32).astype(np.float64)
 
 
 def with_sensitivity(metric: Metric, values: npt.ArrayLike) -> Metric:

@@ -19,6 +19,7 @@ from histo.metrics.calls import (
     VALID_AREA,
     Calls,
     marker_calls,
+    scaled_cuts,
     with_sensitivity,
 )
 from histo.metrics.intervals import mean_interval, poisson_interval, wilson_interval
@@ -195,9 +196,12 @@ def _rejected(marker: Marker, calls: Calls) -> Metric:
     if not calls.are_known:
         return Metric(name, math.nan, "cells")
     values = np.sort(calls.values[~calls.accepted & np.isfinite(calls.values)])
-    cuts = calls.thresholds[0] * np.concatenate([[1.0], SENSITIVITY_FACTORS])
-    count = values.size - np.searchsorted(values, cuts, side="left")
-    return with_sensitivity(Metric(name, count[0], "cells"), count)
+    own = np.float32(calls.thresholds[0])
+    count = values.size - np.searchsorted(values, own, side="left")
+    at_factors = values.size - np.searchsorted(
+        values, scaled_cuts(calls.thresholds)[:, 0], side="left"
+    )
+    return with_sensitivity(Metric(name, float(count), "cells"), at_factors)
 
 
 def _compartment_area(cells: pd.DataFrame, marker: Marker) -> Floats:

@@ -143,8 +143,10 @@ def _call(
     if not thresholds.is_known:
         flags[f"{prefix}no_threshold"] = np.ones(len(cells), bool)
         return np.zeros(len(cells), np.int8), flags
-    first = thresholds.values[0]
-    grade = np.searchsorted(thresholds.values, np.where(known, values, -np.inf), side="right")
+    # Measures are float32: a threshold of 0.2 must be reached by a measure of 0.2.
+    cuts = np.asarray(thresholds.values, dtype=np.float32)
+    first = float(cuts[0])
+    grade = np.searchsorted(cuts, np.where(known, values, -np.inf), side="right")
     reaches = grade > 0
     accepted = accepts_call(cells, panel, marker)
     for word, where in _doubts(cells, panel, marker).items():
