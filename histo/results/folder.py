@@ -85,6 +85,7 @@ def replace_file(path: str | Path) -> Iterator[Path]:
     ------
     ResultError
         If the disk is full or the place cannot be written to; a former file stays untouched.
+        Other exceptions of the block pass through unchanged.
 
     Examples
     --------
@@ -101,7 +102,9 @@ def replace_file(path: str | Path) -> Iterator[Path]:
     try:
         with _as_result_error(path.parent, path):
             path.parent.mkdir(parents=True, exist_ok=True)
+        with _as_result_error(temporary, path, only_inside=True):
             yield temporary
+        with _as_result_error(path.parent, path):
             _flush_file(temporary)
             os.replace(temporary, path)
     finally:

@@ -254,7 +254,7 @@ def _bins(
 ) -> npt.NDArray[np.float64]:
     """Return bin edges that fall on the first threshold, fewer for fewer cells."""
     width = (high - low) / float(np.clip(count / 8, 20, 100))
-    if thresholds:
+    if thresholds and width < 2 * thresholds[0]:
         width = thresholds[0] / max(1, round(thresholds[0] / width))
     first, last = np.floor(low / width), np.ceil(high / width)
     return np.arange(first, last + 1) * width
