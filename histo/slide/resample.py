@@ -207,5 +207,5 @@ def _average_rows(
             # Not left to the weight: the row may lie past the block, and 0 * nan is nan.
             if weights[index, tap] > 0:
                 np.multiply(flat[first[index] + tap], weights[index, tap], out=term)
-                row += term
+                np.add(row, term, out=row)
     return mean.reshape(len(first), *block.shape[1:])

@@ -63,7 +63,7 @@ def check_pages(path: Path) -> None:
     Raises
     ------
     SlideError
-        If the chain is longer than any slide's, or the first page is absent.
+        If the chain is longer than any slide's, runs in a circle, or has no first page.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -77,7 +77,11 @@ def check_pages(path: Path) -> None:
         count_bytes, entry_bytes, offset_bytes = (8, 20, 8) if big else (2, 12, 4)
         offset = number(header[8:16] if big else header[4:8])
         seen: set[int] = set()
-        while 0 < offset < size and offset not in seen and len(seen) <= _MAX_PAGES:
+        while 0 < offset < size and len(seen) <= _MAX_PAGES:
+            if offset in seen:
+                raise SlideError(
+                    f"{path.name}: its list of pages runs in a circle; export the slide again."
+                )
             file.seek(offset)
             entries = file.read(count_bytes)
             if len(entries) < count_bytes:
@@ -125,8 +129,9 @@ def lay_out(tif: Any, name: str) -> Layout:
     else:
         index, series = max(candidates, key=lambda pair: (_area(pair[1]), -pair[0]))
     levels = list(series.levels)
-    if len(levels) == 1 and series.kind == "generic":
-        levels += _plain_pyramid(series, [other for _, other in candidates])
+    if series.kind in ("generic", "shaped"):
+        others = [other for _, other in candidates if other is not series]
+        levels = sorted(levels + _plain_pyramid(series, others), key=_area, reverse=True)
     channels, notes = _channel_indices(series)
     picked = []
     for level in levels:
@@ -161,7 +166,7 @@ def _area(series: Any) -> int:
 
 
 def _plain_pyramid(series: Any, others: list[Any]) -> list[Any]:
-    """Series that are whole reductions of the main one, as written without subfile types."""
+    """Return series that are whole reductions of the main one; tifffile joins only some."""
     height, width = series.keyframe.imagelength, series.keyframe.imagewidth
     found = []
     for other in others:
@@ -181,7 +186,7 @@ def _plain_pyramid(series: Any, others: list[Any]) -> list[Any]:
         )
         if fits:
             found.append(other)
-    return sorted(found, key=_area, reverse=True)
+    return found
 
 
 def _channel_indices(series: Any) -> tuple[list[int] | None, tuple[str, ...]]:
