@@ -1,0 +1,45 @@
+"""Nuclei: a small U-Net, the split of touching nuclei, and tiles without seams.
+
+Reading model cards (`list_models`, `read_card`) loads no torch; the rest does, on first use.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from histo.nuclei.instances import split_nuclei
+from histo.nuclei.model import ModelCard, list_models, read_card
+
+if TYPE_CHECKING:
+    from histo.nuclei.predict import NucleiModel, load_model, segment, virtual_hematoxylin
+    from histo.nuclei.tiling import TileNuclei, segment_tiles
+
+__all__ = [
+    "ModelCard",
+    "NucleiModel",
+    "TileNuclei",
+    "list_models",
+    "load_model",
+    "read_card",
+    "segment",
+    "segment_tiles",
+    "split_nuclei",
+    "virtual_hematoxylin",
+]
+
+_LAZY = {
+    "NucleiModel": "predict",
+    "load_model": "predict",
+    "segment": "predict",
+    "virtual_hematoxylin": "predict",
+    "TileNuclei": "tiling",
+    "segment_tiles": "tiling",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'histo.nuclei' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"histo.nuclei.{_LAZY[name]}"), name)

@@ -1,0 +1,182 @@
+"""Models on disk: one folder each, with weights, a card and their hash."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from histo.errors import ModelError
+
+__all__ = ["ModelCard", "list_models", "model_folder", "read_card"]
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+#: In a wheel the models lie inside the package; in a checkout beside it.
+_PLACES = (_PACKAGE / "_models", _PACKAGE.parent / "models")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """What is known of a model without loading its weights.
+
+    Attributes
+    ----------
+    name, version, description, licence : str
+    folder : Path
+        Where the model lies.
+    weights : Path
+        The file of weights.
+    sha256 : str
+        Of the weights; checked when they are loaded.
+    pixel_size_um : float
+        The pixel size that the model reads, µm/px.
+    widths : tuple of int
+        Channels of the network's levels.
+    threshold, saddle : float
+        Parameters of `histo.nuclei.split_nuclei` chosen with these weights.
+    min_area_um2 : float
+        Smaller nuclei are dropped, µm².
+
+    Examples
+    --------
+    >>> read_card("nuclei-brightfield").pixel_size_um
+    0.5
+    """
+
+    name: str
+    version: str
+    description: str
+    licence: str
+    folder: Path
+    weights: Path
+    sha256: str
+    pixel_size_um: float
+    widths: tuple[int, ...]
+    threshold: float
+    saddle: float
+    min_area_um2: float
+
+
+def list_models() -> tuple[ModelCard, ...]:
+    """Return the cards of the models that come with histo, by name; loads no weights.
+
+    Examples
+    --------
+    >>> "nuclei-brightfield" in [card.name for card in list_models()]
+    True
+    """
+    names = {
+        folder.name
+        for place in _PLACES
+        if place.is_dir()
+        for folder in place.iterdir()
+        if (folder / "rdf.yaml").is_file()
+    }
+    return tuple(read_card(name) for name in sorted(names))
+
+
+def model_folder(name_or_path: str | Path) -> Path:
+    """Return the folder of a built-in model, or of the user's own.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model.
+    """
+    path = Path(name_or_path)
+    for folder in (*(place / path.name for place in _PLACES if len(path.parts) == 1), path):
+        if (folder / "rdf.yaml").is_file():
+            return folder
+    known = ", ".join(card.name for card in list_models()) or "none"
+    raise ModelError(
+        f"There is no model {str(name_or_path)!r}: built-in models are {known}; "
+        "a path to a folder with rdf.yaml works too."
+    )
+
+
+def read_card(name_or_path: str | Path) -> ModelCard:
+    """Read a model's rdf.yaml.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model, or its rdf.yaml lacks what is needed.
+
+    References
+    ----------
+    bioimage.io model resource description, version 0.5.
+
+    Examples
+    --------
+    >>> read_card("nuclei-brightfield").licence
+    'BSD-3-Clause'
+    """
+    folder = model_folder(name_or_path)
+    try:
+        rdf: dict[str, Any] = yaml.safe_load((folder / "rdf.yaml").read_text(encoding="utf-8"))
+        weights = rdf["weights"]["pytorch_state_dict"]
+        own = rdf["config"]["histo"]
+        return ModelCard(
+            name=str(rdf["name"]),
+            version=str(rdf["version"]),
+            description=str(rdf["description"]),
+            licence=str(rdf["license"]),
+            folder=folder,
+            weights=folder / weights["source"],
+            sha256=str(weights["sha256"]),
+            pixel_size_um=float(own["pixel_size_um"]),
+            widths=tuple(int(w) for w in weights["architecture"]["kwargs"]["widths"]),
+            threshold=float(own["threshold"]),
+            saddle=float(own["saddle"]),
+            min_area_um2=float(own["min_area_um2"]),
+        )
+    except (KeyError, TypeError, ValueError, yaml.YAMLError) as error:
+        raise ModelError(
+            f"{folder / 'rdf.yaml'}: not a model description that histo can read "
+            f"({type(error).__name__}: {error}); see models/nuclei-brightfield/rdf.yaml."
+        ) from error
+
+
+def check_weights(card: ModelCard) -> bytes:
+    """Read the weights and compare their hash with the card's.
+
+    Raises
+    ------
+    ModelError
+        If the file is missing or altered.
+    """
+    try:
+        content = card.weights.read_bytes()
+    except OSError as error:
+        raise ModelError(
+            f"Model {card.name}: the weights {card.weights} cannot be read ({error.strerror}); "
+            "install histo again, or give another model."
+        ) from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != card.sha256:
+        raise ModelError(
+            f"Model {card.name}: {card.weights.name} has SHA-256 {found[:12]}..., its card says "
+            f"{card.sha256[:12]}...; the file was altered or truncated, install it again."
+        )
+    return content
+
+
+def as_rgb_stack(image: NDArray[np.uint8], multiple: int) -> tuple[NDArray[np.uint8], Sequence[int]]:
+    """Pad an RGB image by reflection to multiples of ``multiple``; returns it and its true shape."""
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise ValueError(
+            f"A model reads uint8 (Y, X, 3), got {image.dtype} {image.shape}; draw a fluorescence "
+            "channel with virtual_hematoxylin first."
+        )
+    height, width = image.shape[:2]
+    pad = ((0, -height % multiple), (0, -width % multiple), (0, 0))
+    if any(after for _, after in pad):
+        mode = "reflect" if min(height, width) > multiple else "edge"
+        image = np.pad(image, pad, mode=mode)  # type: ignore[call-overload]
+    return image, (height, width)

@@ -1,0 +1,209 @@
+"""One slide from file to result folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from histo.errors import PanelError, SlideError
+from histo.nuclei import NucleiModel, load_model
+from histo.panel import Panel
+from histo.pipeline.measure import OUTLINES, Workplace, measure_slide
+from histo.pipeline.numbers import call_and_count, threshold_flags, thresholds_record
+from histo.pipeline.pictures import VIEWS, collect_views, draw_pictures
+from histo.pipeline.settings import Settings, fingerprint
+from histo.pipeline.survey import Survey, survey_slide
+from histo.results import (
+    Caption,
+    SlideResult,
+    make_manifest,
+    read_outlines,
+    result_folder,
+    write_geojson,
+    write_slide_result,
+)
+from histo.slide import Slide, open_slide
+
+__all__ = ["analyze_slide"]
+
+#: Coarser slides are refused: a lymphocyte's nucleus would be six pixels wide.
+COARSEST_UM = 1.2
+#: Coarser slides are flagged.
+COARSE_UM = 0.75
+
+Progress = Callable[[str, float], None]
+
+
+def analyze_slide(
+    path: str | Path,
+    settings: Settings,
+    *,
+    folder: str | Path,
+    progress: Progress | None = None,
+) -> SlideResult:
+    """Analyse one slide and write its result folder.
+
+    Parameters
+    ----------
+    path : path
+        The slide, in any format that `histo.slide.open_slide` reads.
+    settings : Settings
+    folder : path
+        The result folder; it appears complete, or not at all.
+    progress : callable, optional
+        Takes the stage in a word or two, and the part of it that is done, 0-1.
+
+    Returns
+    -------
+    SlideResult
+
+    Raises
+    ------
+    SlideError
+        If the slide cannot be read, or states no pixel size and none is given.
+    PanelError
+        If the panel is wrong, or does not fit the slide.
+    StainError, ModelError, ResultError
+        If stains or model cannot be used, or the results cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np, tifffile
+    >>> place = Path(tempfile.mkdtemp())
+    >>> blank = np.full((256, 256, 3), 244, np.uint8)
+    >>> tifffile.imwrite(place / "blank.tif", blank)
+    >>> settings = Settings("foxp3-dab", pixel_size_um=0.5)
+    >>> result = analyze_slide(place / "blank.tif", settings, folder=place / "blank")
+    >>> len(result.cells), result.manifest["flags"]
+    (0, ['no_tissue', 'white_point_assumed'])
+    """
+    tell = progress or (lambda stage, fraction: None)
+    panel = settings.load_panel()
+    with open_slide(path, pixel_size_um=settings.pixel_size_um) as slide:
+        _check_fit(slide, panel)
+        model = load_model(settings.model or panel.model)
+        um = _working_size(slide, model)
+        tell("looking for tissue", 0.0)
+        survey = survey_slide(slide, panel, stains=settings.stains)
+        channels = (
+            panel.resolve_channels(slide.channel_names) if panel.kind == "channels" else ()
+        )
+        if survey.stains is not None:
+            panel.check_planes(survey.stains.stains)
+        place = Workplace(slide, panel, survey, model, um, channels)
+        with result_folder(folder) as partial:
+            cells, areas = measure_slide(place, partial, progress=tell)
+            tell("calls and metrics", 0.0)
+            cells, thresholds, metrics = call_and_count(cells, panel, settings.thresholds, areas)
+            flags = _flags(place) + threshold_flags(thresholds)
+            tell("writing", 0.0)
+            sections = _sections(place, settings)
+            sections["thresholds"] = thresholds_record(thresholds)
+            sections["flags"] = list(dict.fromkeys(flags))
+            sections["edits"] = []
+            manifest = make_manifest(path, sections)
+            manifest["fingerprint"] = fingerprint(settings, manifest["input"]["sha256"])
+            write_geojson(partial, cells, read_outlines(partial / OUTLINES), slide=slide.name)
+            tell("drawing pictures", 0.3)
+            _save_views(partial, collect_views(place, cells, thresholds))
+            tell("drawing pictures", 0.6)
+            draw_pictures(
+                partial,
+                cells,
+                panel,
+                thresholds=thresholds,
+                metrics=metrics,
+                caption=Caption(f"{slide.name} · {panel.name}", (), tuple(sections["flags"])),
+            )
+            result = SlideResult(cells, metrics, areas, manifest)
+            write_slide_result(partial, result)
+    return result
+
+
+def _save_views(folder: Path, views: dict[str, Any]) -> None:
+    import numpy as np
+
+    np.savez_compressed(folder / VIEWS, **views)
+
+
+def _check_fit(slide: Slide, panel: Panel) -> None:
+    """Refuse a panel of the other kind in words."""
+    if panel.kind == slide.kind:
+        return
+    if panel.kind == "channels":
+        raise PanelError(
+            f"{slide.path.name}: the panel {panel.name} needs fluorescence channels "
+            f"({', '.join(panel.channel_names)}), but this is an RGB picture; export the channels "
+            "as OME-TIFF, or choose a bright-field panel (histo panels lists them)."
+        )
+    raise PanelError(
+        f"{slide.path.name}: the panel {panel.name} needs a bright-field RGB slide, but this one "
+        f"holds {len(slide.channel_names)} channel(s) of {slide.dtype} "
+        f"({', '.join(slide.channel_names[:6])}); choose a fluorescence panel (histo panels lists "
+        "them)."
+    )
+
+
+def _working_size(slide: Slide, model: NucleiModel) -> float:
+    um = slide.working_pixel_size(model.card.pixel_size_um)
+    if um > COARSEST_UM:
+        raise SlideError(
+            f"{slide.path.name}: its finest pixels are {um:.3g} µm, too coarse to find nuclei; "
+            f"scan at {COARSEST_UM} µm/px or finer (10x or more), or check --pixel-size."
+        )
+    return um
+
+
+def _flags(place: Workplace) -> tuple[str, ...]:
+    """Return what to look at before believing the numbers, most general first."""
+    survey: Survey = place.survey
+    flags = list(place.slide.notes)
+    if not survey.tissue.any():
+        flags.append("no_tissue")
+    elif (survey.tissue & (survey.artefacts > 0)).sum() > 0.1 * survey.tissue.sum():
+        flags.append("artefacts_above_10_percent")
+    if place.pixel_size_um > COARSE_UM:
+        flags.append("coarse_pixels")
+    if survey.white_point is not None:
+        flags += survey.white_point.flags
+    if survey.stain_check is not None:
+        flags += survey.stain_check.flags
+    return tuple(flags)
+
+
+def _sections(place: Workplace, settings: Settings) -> dict[str, Any]:
+    slide, survey, card = place.slide, place.survey, place.model.card
+    size = slide.pixel_size
+    sections: dict[str, Any] = {
+        "parameters": settings.record(),
+        "slide": {
+            "name": slide.name,
+            "kind": slide.kind,
+            "shape_px": list(slide.shape),
+            "channels": list(slide.channel_names),
+            "pixel_size_um": slide.pixel_size_um,
+            "pixel_size_y_um": None if size is None else size.y_um,
+            "pixel_size_x_um": None if size is None else size.x_um,
+            "pixel_size_source": "" if size is None else size.source,
+        },
+        "analysis": {
+            "working_pixel_size_um": place.pixel_size_um,
+            "survey_pixel_size_um": survey.pixel_size_um,
+        },
+        "model": {"name": card.name, "version": card.version, "sha256": card.sha256},
+    }
+    if survey.stains is not None and survey.white_point is not None:
+        sections["stains"] = {
+            "name": survey.stains.name,
+            "vectors": dict(zip(survey.stains.stains, survey.stains.vectors.tolist(), strict=True)),
+            "white_point": survey.white_point.value.tolist(),
+            "white_point_source": survey.white_point.source,
+        }
+    if survey.stain_check is not None:
+        sections["stains"]["passed"] = survey.stain_check.passed
+        sections["stains"]["values"] = survey.stain_check.values
+    if survey.nuclear_range is not None:
+        sections["analysis"]["nuclear_range"] = list(survey.nuclear_range)
+    return sections

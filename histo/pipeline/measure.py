@@ -1,0 +1,244 @@
+"""The long part of a run: tile by tile from pixels to cells, labels, outlines and areas."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import ndimage as ndi
+
+from histo.cells import Frame, cell_outlines, empty_cells, expand_cells, measure_cells
+from histo.geometry import Region
+from histo.metrics import OD_EDGES, Histogram, SlideAreas, intensity_edges
+from histo.nuclei import NucleiModel, TileNuclei, segment_tiles, virtual_hematoxylin
+from histo.panel import Panel
+from histo.pipeline.survey import Survey
+from histo.results import LabelWriter, OutlineWriter
+from histo.slide import Slide
+from histo.stain import stain_concentrations, stain_residual
+from histo.tiles import Tile, tile_grid
+
+__all__ = ["LABELS", "OUTLINES", "Workplace", "measure_slide", "plane_names"]
+
+CORE_PX, HALO_PX = 1920, 64
+LABELS, OUTLINES = "nuclei.ome.zarr", "outlines.parquet"
+
+#: Cells this close to the tissue's outline still count as in the tissue.
+REACH_UM = 12.0
+
+
+@dataclass(frozen=True, slots=True)
+class Workplace:
+    """What stays the same from tile to tile.
+
+    Attributes
+    ----------
+    slide : Slide
+    panel : Panel
+    survey : Survey
+    model : NucleiModel
+    pixel_size_um : float
+        Of the working grid.
+    channels : tuple of int
+        Fluorescence: positions of the panel's channels in the slide.
+    """
+
+    slide: Slide
+    panel: Panel
+    survey: Survey
+    model: NucleiModel
+    pixel_size_um: float
+    channels: tuple[int, ...] = ()
+
+    def planes(self, image: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """Return what is measured: stains in OD and the residual, or the panel's channels."""
+        if self.panel.kind == "channels":
+            return np.asarray(image[..., list(self.channels)], np.float32)
+        stains, white = self.survey.stains, self.survey.white_point
+        if stains is None or white is None:
+            raise ValueError("a bright-field survey holds stains and a white point.")
+        amounts = stain_concentrations(image, stains, white.value)
+        if len(stains.stains) != 2:
+            return amounts
+        residual = stain_residual(image, stains, white.value)
+        return np.dstack([amounts, residual])
+
+    def draw(self, image: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+        """Return the picture that the network reads, uint8 (Y, X, 3)."""
+        if self.panel.kind != "channels":
+            return np.asarray(image, np.uint8)
+        low, high = self.survey.nuclear_range or (0.0, 1.0)
+        names = self.panel.channel_names
+        nuclear = self.channels[names.index(str(self.panel.nuclear_channel))]
+        return virtual_hematoxylin(image[..., nuclear], low, high)
+
+
+def plane_names(panel: Panel, survey: Survey) -> tuple[str, ...]:
+    """Name the planes that are measured, in order."""
+    if survey.stains is None:
+        return panel.channel_names
+    stains = survey.stains.stains
+    return (*stains, "residual") if len(stains) == 2 else stains
+
+
+@dataclass(slots=True)
+class _Areas:
+    """Counts valid pixels and their stain, tile by tile."""
+
+    edges: npt.NDArray[np.float64]
+    names: Sequence[str]
+    histograms: dict[str, Histogram] = field(default_factory=dict)
+
+    def add(self, planes: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]) -> None:
+        """Take in the core of a tile."""
+        for index, name in enumerate(self.names):
+            if name != "residual":
+                new = Histogram.of(planes[..., index][valid], self.edges)
+                old = self.histograms.get(name)
+                self.histograms[name] = new if old is None else old + new
+
+    def finish(self, survey: Survey) -> SlideAreas:
+        """Return the slide's areas; pixels are the survey's, histograms the working grid's."""
+        pixel_um2 = survey.pixel_size_um**2
+        spoiled = survey.tissue & (survey.artefacts > 0)
+        return SlideAreas(
+            tissue_um2=float(survey.tissue.sum() * pixel_um2),
+            valid_um2=float(survey.valid.sum() * pixel_um2),
+            artefact_um2=float(spoiled.sum() * pixel_um2),
+            histograms=self.histograms,
+        )
+
+
+def measure_slide(
+    place: Workplace, folder: Path, *, progress: Callable[[str, float], None]
+) -> tuple[pd.DataFrame, SlideAreas]:
+    """Find and measure every cell; labels and outlines are written on the way.
+
+    Parameters
+    ----------
+    place : Workplace
+    folder : Path
+        Gets `LABELS` and `OUTLINES`.
+    progress : callable
+        Takes a stage and the part done, 0-1.
+
+    Returns
+    -------
+    tuple
+        The cell table without calls, and the areas.
+    """
+    um, slide = place.pixel_size_um, place.slide
+    names = plane_names(place.panel, place.survey)
+    tiles = tile_grid(
+        slide.grid_shape(um), core_px=CORE_PX, halo_px=HALO_PX, mask=_near(place.survey)
+    )
+    areas = _Areas(_edges(place), names)
+    size = slide.pixel_size
+    scale = (um / size.y_um, um / size.x_um) if size is not None else (1.0, 1.0)
+    tables = [empty_cells(names, quantity=place.panel.quantity)]
+    with (
+        LabelWriter(folder / LABELS, slide.grid_shape(um), um) as labels,
+        OutlineWriter(folder / OUTLINES, scale) as outlines,
+    ):
+        progress("finding nuclei", 0.0)
+        found = segment_tiles(
+            lambda region: slide.read(region, um),
+            tiles,
+            place.model,
+            draw=place.draw,
+            pixel_size_um=um,
+        )
+        for number, part in enumerate(found, 1):
+            planes = place.planes(part.image)
+            valid = _valid_core(place.survey, part.tile, um, slide.grid_shape(um))
+            areas.add(planes[part.tile.core.slices_in(part.tile.crop)], valid)
+            tables.append(_measure_tile(place, part, planes, names))
+            _write_tile(place, part, labels, outlines)
+            progress("finding nuclei", number / len(tiles))
+    tables = [table for table in tables if len(table)] or tables[:1]
+    cells = pd.concat(tables, ignore_index=True)
+    return _place_cells(cells, place.survey), areas.finish(place.survey)
+
+
+def _measure_tile(
+    place: Workplace, part: TileNuclei, planes: npt.NDArray[np.float32], names: Sequence[str]
+) -> pd.DataFrame:
+    crop = part.tile.crop
+    table = measure_cells(
+        part.labels,
+        planes,
+        names,
+        owned=part.owned,
+        frame=Frame(crop.y, crop.x, place.pixel_size_um, place.panel.quantity),
+        expansion_um=place.panel.cell_expansion_um,
+    )
+    table["cell_id"] = part.ids
+    return table
+
+
+def _write_tile(
+    place: Workplace, part: TileNuclei, labels: LabelWriter, outlines: OutlineWriter
+) -> None:
+    if not len(part.owned):
+        return
+    crop = part.tile.crop
+    number = np.zeros(int(part.labels.max()) + 1, np.int64)
+    number[part.owned] = part.ids
+    labels.paint(crop, number[part.labels], part.ids)
+    cells = expand_cells(part.labels, place.panel.cell_expansion_um / place.pixel_size_um)
+    outlines.add(
+        {int(number[label]): ring for label, ring in cell_outlines(part.labels, part.owned).items()},
+        {int(number[label]): ring for label, ring in cell_outlines(cells, part.owned).items()},
+        origin=(crop.y, crop.x),
+    )
+
+
+def _edges(place: Workplace) -> npt.NDArray[np.float64]:
+    if place.panel.kind == "brightfield":
+        return OD_EDGES
+    dtype = place.slide.dtype
+    largest = float(np.iinfo(dtype).max) if dtype.kind in "ui" else float(
+        max(1.0, np.nanmax(place.survey.picture) * 4)
+    )
+    return intensity_edges(largest)
+
+
+def _near(survey: Survey) -> npt.NDArray[np.bool_]:
+    """Valid tissue and a little around it."""
+    steps = max(1, round(REACH_UM / survey.pixel_size_um))
+    return np.asarray(ndi.binary_dilation(survey.valid, iterations=steps))
+
+
+def _valid_core(
+    survey: Survey, tile: Tile, um: float, shape: tuple[int, int]
+) -> npt.NDArray[np.bool_]:
+    """Look up the survey's mask at each pixel of a tile's core, bool (Y, X)."""
+    core: Region = tile.core.clip(shape)
+    lookup = []
+    for start, length, extent in (
+        (core.y, core.height, survey.valid.shape[0]),
+        (core.x, core.width, survey.valid.shape[1]),
+    ):
+        at = ((np.arange(start, start + length) + 0.5) * um / survey.pixel_size_um).astype(int)
+        lookup.append(np.minimum(at, extent - 1))
+    return np.asarray(survey.valid[np.ix_(*lookup)])
+
+
+def _place_cells(cells: pd.DataFrame, survey: Survey) -> pd.DataFrame:
+    """Say which cells lie in valid tissue; others are excluded, and flagged why."""
+    cells = cells.copy()
+    shape = survey.tissue.shape
+    y = np.clip((cells["y_um"].to_numpy() / survey.pixel_size_um).astype(int), 0, shape[0] - 1)
+    x = np.clip((cells["x_um"].to_numpy() / survey.pixel_size_um).astype(int), 0, shape[1] - 1)
+    steps = max(1, round(REACH_UM / survey.pixel_size_um))
+    tissue = ndi.binary_dilation(survey.tissue, iterations=steps)
+    outside, spoiled = ~tissue[y, x], survey.artefacts[y, x] > 0
+    cells["compartment"] = np.where(outside | spoiled, "excluded", "tissue")
+    words = np.where(spoiled, "artefact", np.where(outside, "outside_tissue", ""))
+    cells["flags"] = words
+    return cells.astype({"compartment": "str", "flags": "str"})

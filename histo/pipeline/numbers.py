@@ -1,0 +1,56 @@
+"""The floors above the cells: thresholds, calls, metrics. No pixel is needed here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from histo.metrics import Metric, SlideAreas, slide_metrics
+from histo.panel import Panel, Thresholds, classify_cells, resolve_thresholds
+from histo.panel.thresholds import Request
+
+__all__ = ["call_and_count", "threshold_flags", "thresholds_record"]
+
+
+def call_and_count(
+    cells: pd.DataFrame,
+    panel: Panel,
+    requested: Mapping[str, Request],
+    areas: SlideAreas,
+) -> tuple[pd.DataFrame, dict[str, Thresholds], tuple[Metric, ...]]:
+    """Make the calls and the metrics of a slide.
+
+    Parameters
+    ----------
+    cells : DataFrame
+        Measured cells; former calls are replaced.
+    panel : Panel
+    requested : mapping
+        Thresholds asked for, by marker.
+    areas : SlideAreas
+
+    Returns
+    -------
+    tuple
+        The cell table with calls, the thresholds used, the metrics.
+    """
+    thresholds = resolve_thresholds(cells, panel, requested)
+    called = classify_cells(cells, panel, thresholds)
+    return called, thresholds, slide_metrics(called, panel, thresholds, areas)
+
+
+def thresholds_record(thresholds: Mapping[str, Thresholds]) -> dict[str, Any]:
+    """Return thresholds as JSON takes them."""
+    return {
+        name: {"values": list(cut.values), "source": cut.source, "note": cut.note}
+        for name, cut in thresholds.items()
+    }
+
+
+def threshold_flags(thresholds: Mapping[str, Thresholds]) -> tuple[str, ...]:
+    """Return a flag for each marker whose automatic threshold could not be found."""
+    return tuple(
+        f"threshold_unknown_{name}" for name, cut in thresholds.items() if not cut.is_known
+    )

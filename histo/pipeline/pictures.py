@@ -1,0 +1,288 @@
+"""Pictures with the calls drawn, and the pixels they are drawn from.
+
+The pixels (the slide from afar, some fields, squares around some cells) are kept in the result
+folder, so that changed calls can be drawn again without the slide.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from histo.geometry import Region
+from histo.metrics import Metric
+from histo.panel import Panel, Thresholds
+from histo.pipeline.measure import LABELS, OUTLINES, Workplace
+from histo.results import (
+    Caption,
+    GalleryCell,
+    choose_cells,
+    draw_field,
+    draw_gallery,
+    draw_overview,
+    open_labels,
+    read_outlines,
+    show_channels,
+    write_png,
+)
+
+__all__ = ["VIEWS", "collect_views", "draw_pictures"]
+
+VIEWS = "views.npz"
+
+#: Side of the overview at most, of a field, and of the square around a cell.
+OVERVIEW_PX, FIELD_UM, CELL_UM = 1600, 256.0, 24.0
+
+#: Cells whose squares are kept, for each marker.
+KEPT_CELLS = 240
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """Turns what the slide holds into a picture for the eye."""
+
+    channels: tuple[int, ...]
+    limits: tuple[tuple[float, float], ...]
+
+    def __call__(self, image: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+        if not self.channels:
+            return np.asarray(image, np.uint8)
+        return show_channels(image[..., list(self.channels)], self.limits)
+
+
+def _eye(place: Workplace) -> _Shown:
+    if place.panel.kind == "brightfield":
+        return _Shown((), ())
+    nuclear = place.channels[place.panel.channel_names.index(str(place.panel.nuclear_channel))]
+    order = (nuclear, *(c for c in place.channels if c != nuclear))
+    tissue = place.survey.picture[place.survey.tissue]
+    tissue = tissue if len(tissue) else place.survey.picture.reshape(-1, tissue.shape[-1])
+    limits = []
+    for channel in order:
+        low, high = (float(v) for v in np.percentile(tissue[:, channel], (5, 99.8)))
+        limits.append((low, max(high, low + 1e-6)))
+    return _Shown(order, tuple(limits))
+
+
+def collect_views(place: Workplace, cells: pd.DataFrame, thresholds: dict[str, Thresholds]) -> dict[str, Any]:
+    """Read the pixels that the pictures need.
+
+    Parameters
+    ----------
+    place : Workplace
+    cells : DataFrame
+        With calls.
+    thresholds : dict of str to Thresholds
+
+    Returns
+    -------
+    dict of str to array
+        As `numpy.savez` takes it.
+    """
+    eye, survey, um = _eye(place), place.survey, place.pixel_size_um
+    picture = eye(survey.picture)
+    shrink = max(1.0, max(picture.shape[:2]) / OVERVIEW_PX)
+    size = [max(1, round(n / shrink)) for n in picture.shape[1::-1]]
+    field = _field_region(place, cells)
+    squares, kept = _squares(place, cells, thresholds, eye)
+    return {
+        "overview": cv2.resize(picture, size, interpolation=cv2.INTER_AREA),
+        "overview_um": np.float64(survey.pixel_size_um * picture.shape[1] / size[0]),
+        "tissue": survey.tissue,
+        "artefacts": survey.artefacts,
+        "field": eye(place.slide.read(field, um)),
+        "field_at": np.array([field.y, field.x], np.int64),
+        "pixel_size_um": np.float64(um),
+        "level0_um": np.array(_level0_um(place)),
+        "cell_ids": kept,
+        "squares": squares,
+    }
+
+
+def _level0_um(place: Workplace) -> tuple[float, float]:
+    size = place.slide.pixel_size
+    return (place.slide.pixel_size_um,) * 2 if size is None else (size.y_um, size.x_um)
+
+
+def _field_region(place: Workplace, cells: pd.DataFrame) -> Region:
+    """Choose the field with the most positive cells (without markers: the most cells)."""
+    um = place.pixel_size_um
+    shape = place.slide.grid_shape(um)
+    side = round(FIELD_UM / um)
+    height, width = min(side, shape[0]), min(side, shape[1])
+    valid = cells[(cells["compartment"] != "excluded").to_numpy()]
+    for name in place.panel.marker_names:
+        positive = valid[valid[f"{name}_positive"].to_numpy(bool)]
+        if len(positive):
+            valid = positive
+            break
+    if not len(valid):
+        return Region((shape[0] - height) // 2, (shape[1] - width) // 2, height, width)
+    y, x = valid["y_um"].to_numpy() / um, valid["x_um"].to_numpy() / um
+    bins = (y // (side / 2)).astype(int), (x // (side / 2)).astype(int)
+    counts = np.zeros((bins[0].max() + 2, bins[1].max() + 2))
+    np.add.at(counts, bins, 1)
+    sums = counts[:-1, :-1] + counts[1:, :-1] + counts[:-1, 1:] + counts[1:, 1:]
+    row, column = np.unravel_index(int(np.argmax(sums)), sums.shape)
+    top = int(np.clip(row * side / 2, 0, shape[0] - height))
+    left = int(np.clip(column * side / 2, 0, shape[1] - width))
+    return Region(top, left, height, width)
+
+
+def _squares(
+    place: Workplace, cells: pd.DataFrame, thresholds: dict[str, Thresholds], eye: _Shown
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    um = place.pixel_size_um
+    side = round(CELL_UM / um)
+    chosen: list[int] = []
+    for marker in place.panel.markers:
+        groups = choose_cells(
+            cells,
+            marker.name,
+            column=place.panel.measurement(marker),
+            threshold=thresholds[marker.name].values[0],
+            each=KEPT_CELLS // 4,
+        )
+        chosen += [int(i) for ids in groups.values() for i in ids]
+    kept = np.unique(np.array(chosen, np.int64))
+    at = cells.set_index("cell_id").loc[kept, ["y_um", "x_um"]].to_numpy() / um
+    squares = np.zeros((len(kept), side, side, 3), np.uint8)
+    # Row by row of the slide, so that neighbouring squares share decoded tiles.
+    for index in np.lexsort((at[:, 1], at[:, 0] // 512)):
+        y, x = (round(float(v)) - side // 2 for v in at[index])
+        squares[index] = eye(place.slide.read(Region(y, x, side, side), um))
+    return squares, kept
+
+
+def draw_pictures(
+    folder: Path,
+    cells: pd.DataFrame,
+    panel: Panel,
+    *,
+    thresholds: dict[str, Thresholds],
+    metrics: tuple[Metric, ...],
+    caption: Caption,
+) -> None:
+    """Draw overview.png, field.png and a gallery for each marker, from `VIEWS`.
+
+    Parameters
+    ----------
+    folder : Path
+        The result folder; holds `VIEWS`, labels and outlines.
+    cells : DataFrame
+        With calls.
+    panel : Panel
+    thresholds : dict of str to Thresholds
+    metrics : tuple of Metric
+    caption : Caption
+        Title and flags; the key numbers are added here.
+    """
+    with np.load(folder / VIEWS) as stored:
+        views = {name: stored[name] for name in stored.files}
+    words = Caption(caption.title, _key_numbers(metrics, panel, thresholds), caption.flags)
+    overview = draw_overview(
+        views["overview"],
+        cells,
+        pixel_size_um=float(views["overview_um"]),
+        tissue=views["tissue"],
+        artefacts=views["artefacts"],
+        caption=words,
+    )
+    write_png(folder / "overview.png", overview)
+    um, (y, x) = float(views["pixel_size_um"]), views["field_at"]
+    height, width = views["field"].shape[:2]
+    labels = np.asarray(open_labels(folder / LABELS)[0][y : y + height, x : x + width], np.int64)
+    field = draw_field(views["field"], labels, cells, pixel_size_um=um, title=caption.title)
+    write_png(folder / "field.png", field)
+    for marker in panel.markers:
+        column = panel.measurement(marker)
+        cut = thresholds[marker.name]
+        rows = _gallery_rows(folder, cells, views, marker.name, column=column, cut=cut)
+        values = cells.loc[(cells["compartment"] != "excluded").to_numpy(), column].to_numpy()
+        picture = draw_gallery(
+            rows,
+            values,
+            thresholds=cut.values if cut.is_known else (),
+            quantity=column.replace("_", " "),
+            title=f"{caption.title}: {marker.name.upper()}",
+        )
+        write_png(folder / f"gallery_{marker.name}.png", picture)
+
+
+def _gallery_rows(
+    folder: Path,
+    cells: pd.DataFrame,
+    views: dict[str, Any],
+    marker: str,
+    *,
+    column: str,
+    cut: Thresholds,
+) -> dict[str, list[GalleryCell]]:
+    """Choose among the cells whose squares were kept."""
+    um = float(views["pixel_size_um"])
+    place = {int(cell): index for index, cell in enumerate(views["cell_ids"])}
+    kept = cells[cells["cell_id"].isin(views["cell_ids"])]
+    groups = choose_cells(kept, marker, column=column, threshold=cut.values[0])
+    wanted = {int(i) for ids in groups.values() for i in ids}
+    rings = _rings(folder, wanted)
+    table = kept.set_index("cell_id")
+    half = views["squares"].shape[1] // 2
+    rows: dict[str, list[GalleryCell]] = {}
+    for name, ids in groups.items():
+        rows[name] = []
+        for cell in (int(i) for i in ids):
+            corner = np.round(table.loc[cell, ["y_um", "x_um"]].to_numpy(float) / um) - half
+            rows[name].append(
+                GalleryCell(
+                    cell,
+                    float(table.at[cell, column]),
+                    int(table.at[cell, f"{marker}_grade"]),
+                    views["squares"][place[cell]],
+                    rings[cell] * views["level0_um"] / um - corner,
+                )
+            )
+    return rows
+
+
+def _rings(folder: Path, wanted: set[int]) -> dict[int, npt.NDArray[np.float64]]:
+    found: dict[int, npt.NDArray[np.float64]] = {}
+    for batch in read_outlines(folder / OUTLINES):
+        for index, cell in enumerate(batch.cell_ids):
+            if int(cell) in wanted:
+                found[int(cell)] = batch.nuclei[index]
+    return found
+
+
+def _key_numbers(
+    metrics: tuple[Metric, ...], panel: Panel, thresholds: dict[str, Thresholds]
+) -> tuple[tuple[str, str], ...]:
+    by_name = {metric.name: metric for metric in metrics}
+
+    def shown(name: str, form: str = ",.0f") -> str:
+        metric = by_name.get(name)
+        if metric is None or metric.value != metric.value:
+            return "not defined"
+        text = f"{metric.value:{form}}"
+        if metric.low == metric.low and metric.low != metric.high:
+            text += f" [{metric.low:{form}} to {metric.high:{form}}]"
+        return text
+
+    lines = [("Cells", shown("cell_count")), ("Cells / mm²", shown("cell_density_per_mm2"))]
+    for marker in panel.markers:
+        title, name = marker.name.upper(), marker.name
+        cut = thresholds[name]
+        values = " / ".join(f"{v:.3g}" for v in cut.values) if cut.is_known else "unknown"
+        lines += [
+            (f"{title}+ cells", shown(f"{name}_count")),
+            (f"{title}+ / mm²", shown(f"{name}_density_per_mm2", ",.1f")),
+            (f"{title}+ %", shown(f"{name}_percent", ".1f")),
+            (f"{title} H-score", shown(f"{name}_h_score", ".0f")),
+            (f"{title} 1+/2+/3+ from", f"{values} ({cut.source})"),
+        ]
+    return tuple(lines)

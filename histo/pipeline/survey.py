@@ -1,0 +1,170 @@
+"""The first look at a slide, from afar: where tissue is, what spoils it, how it is stained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from histo.geometry import Region
+from histo.panel import Panel
+from histo.slide import Slide
+from histo.stain import (
+    StainCheck,
+    StainMatrix,
+    WhitePoint,
+    check_stains,
+    estimate_stains,
+    estimate_white_point,
+    load_stains,
+)
+from histo.tissue import find_artefacts, tissue_mask, tissue_mask_channels
+
+__all__ = ["Survey", "sample_fields", "survey_slide"]
+
+#: Tissue is outlined at about this pixel size, coarser on slides beyond `MAX_SIDE_PX`.
+SURVEY_UM = 4.0
+MAX_SIDE_PX = 6000
+
+#: Stains are estimated and checked on this many fields of this side, at about `SAMPLE_UM`.
+SAMPLE_FIELDS, SAMPLE_PX, SAMPLE_UM = 12, 384, 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What the first look found.
+
+    Attributes
+    ----------
+    pixel_size_um : float
+        Of the picture and the masks.
+    picture : uint8 (Y, X, 3) or number (Y, X, C)
+        The slide at that pixel size.
+    tissue : bool (Y, X)
+    artefacts : uint8 (Y, X)
+        Codes of `histo.tissue.ARTEFACT_NAMES`; 0 is none.
+    white_point, stains, stain_check
+        None for fluorescence.
+    nuclear_range : (float, float), optional
+        Fluorescence: intensities of background and of a bright nucleus.
+    """
+
+    pixel_size_um: float
+    picture: npt.NDArray[Any]
+    tissue: npt.NDArray[np.bool_]
+    artefacts: npt.NDArray[np.uint8]
+    white_point: WhitePoint | None = None
+    stains: StainMatrix | None = None
+    stain_check: StainCheck | None = None
+    nuclear_range: tuple[float, float] | None = None
+
+    @property
+    def valid(self) -> npt.NDArray[np.bool_]:
+        """Tissue without artefacts, bool (Y, X): the denominator of densities."""
+        return np.asarray(self.tissue & (self.artefacts == 0))
+
+
+def survey_slide(slide: Slide, panel: Panel, *, stains: str | None = None) -> Survey:
+    """Look at the whole slide once.
+
+    Parameters
+    ----------
+    slide : Slide
+    panel : Panel
+    stains : str, optional
+        Name or path of stain vectors instead of the panel's, or ``"estimate"`` to fit the
+        panel's to the slide.
+
+    Returns
+    -------
+    Survey
+
+    Raises
+    ------
+    SlideError, StainError
+        If the slide cannot be read, or the stains cannot be used.
+    """
+    um = slide.working_pixel_size(SURVEY_UM)
+    while max(slide.grid_shape(um)) > MAX_SIDE_PX:
+        um *= 2
+    picture = slide.read(Region(0, 0, *slide.grid_shape(um)), um)
+    if panel.kind == "channels":
+        return _survey_channels(slide, panel, picture, um)
+    tissue = tissue_mask(picture, um)
+    artefacts = find_artefacts(picture, um, tissue)
+    white = estimate_white_point(picture, ~tissue)
+    fields = sample_fields(slide, tissue & (artefacts == 0), um)
+    wish = stains or panel.stains
+    reference = load_stains(panel.stains if wish == "estimate" else wish)
+    if len(fields) and (wish == "estimate" or reference.provisional):
+        reference = estimate_stains(fields.reshape(-1, 3), reference, white.value)
+    pixels = fields.reshape(-1, 3)
+    check = check_stains(pixels, reference, white.value, (pixels.min(-1) < 225))
+    return Survey(um, picture, tissue, artefacts, white, reference, check)
+
+
+def _survey_channels(
+    slide: Slide, panel: Panel, picture: npt.NDArray[Any], um: float
+) -> Survey:
+    tissue = tissue_mask_channels(picture, um)
+    nuclear = panel.resolve_channels(slide.channel_names)[0]
+    background = picture[..., nuclear][~tissue]
+    if background.size < 64:
+        background = np.sort(picture[..., nuclear], axis=None)[: max(1, picture[..., 0].size // 20)]
+    low = float(np.median(background))
+    fields = sample_fields(slide, tissue, um, channel=nuclear)
+    bright = fields[fields > low] if fields.size else picture[..., nuclear]
+    high = float(np.percentile(bright, 97)) if bright.size else low + 1
+    return Survey(
+        um,
+        picture,
+        tissue,
+        np.zeros(tissue.shape, np.uint8),
+        nuclear_range=(low, max(high, low + 1e-6 * max(1.0, abs(low)) + 1e-9)),
+    )
+
+
+def sample_fields(
+    slide: Slide,
+    valid: npt.NDArray[np.bool_],
+    pixel_size_um: float,
+    *,
+    channel: int | None = None,
+) -> npt.NDArray[Any]:
+    """Read some fields spread evenly over the tissue, always the same ones.
+
+    Parameters
+    ----------
+    slide : Slide
+    valid : bool (Y, X)
+        Where to look, at ``pixel_size_um``.
+    pixel_size_um : float
+        Of ``valid``.
+    channel : int, optional
+        Return this channel only.
+
+    Returns
+    -------
+    array (N, H, W, C), or (N, H, W) with ``channel``
+        At about 1 µm/px; N is 0 when there is no tissue. Fields of a small slide are as
+        large as the slide.
+    """
+    um = slide.working_pixel_size(SAMPLE_UM)
+    shape = slide.grid_shape(um)
+    height, width = (min(SAMPLE_PX, n) for n in shape)
+    at = np.argwhere(valid)
+    fields = []
+    for index in np.unique(np.linspace(0, max(0, len(at) - 1), SAMPLE_FIELDS).astype(int)):
+        if not len(at):
+            break
+        y, x = ((at[index] + 0.5) * pixel_size_um / um).astype(int)
+        y = int(np.clip(y - height // 2, 0, shape[0] - height))
+        x = int(np.clip(x - width // 2, 0, shape[1] - width))
+        field = slide.read(Region(y, x, height, width), um)
+        fields.append(field if channel is None else field[..., channel])
+    if not fields:
+        tail = () if channel is not None else (len(slide.channel_names),)
+        return np.zeros((0, height, width, *tail), slide.dtype)
+    return np.stack(fields)
