@@ -25,3 +25,37 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("gui"):
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def paint_section():
+    """Return a function that paints a small section and saves it as TIFF."""
+    import tifffile
+
+    from histo.phantom import Recipe, paint_phantom
+
+    def paint(path, *, panel="foxp3-dab", seed=1, side_px=160, pixel_size_um=0.5):
+        phantom = paint_phantom(Recipe(panel), seed, shape=(side_px, side_px))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image, options = phantom.image, {"photometric": "rgb"}
+        if panel.endswith("-if"):
+            image = image.transpose(2, 0, 1)
+            options = {
+                "photometric": "minisblack",
+                "ome": True,
+                "metadata": {"axes": "CYX", "Channel": {"Name": list(phantom.names)}},
+            }
+        if pixel_size_um is not None:
+            per_cm = 1e4 / pixel_size_um
+            options |= {"resolution": (per_cm, per_cm), "resolutionunit": "CENTIMETER"}
+            if options.get("ome"):
+                options["metadata"] |= {
+                    "PhysicalSizeX": pixel_size_um,
+                    "PhysicalSizeXUnit": "µm",
+                    "PhysicalSizeY": pixel_size_um,
+                    "PhysicalSizeYUnit": "µm",
+                }
+        tifffile.imwrite(path, image, **options)
+        return path
+
+    return paint

@@ -174,6 +174,9 @@ def models(json: Json = False) -> None:
 
 @app.command()
 def demo(
+    panel: Annotated[
+        list[str] | None, typer.Argument(help="Only the samples of these panels.")
+    ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path(
         "demo_results"
     ),
@@ -181,10 +184,19 @@ def demo(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Analyse the sample images that come with histo, and say where the pictures are."""
+    """Analyse the sample images that come with histo, and say where the pictures are.
+
+    They are painted, with known truth, but for one real section from scikit-image.
+
+    **Examples**
+
+    histo demo
+
+    histo demo rankl-dab -o somewhere
+    """
     from histo.cli.demo import run_demo
 
-    raise typer.Exit(run_demo(out, force=force, json=json, quiet=quiet))
+    raise typer.Exit(run_demo(out, tuple(panel or ()), force=force, json=json, quiet=quiet))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,0 +1,307 @@
+"""One slide after the other: skip what is finished, record what fails, go on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from histo.batch.events import BatchEvent, BatchProgress
+from histo.batch.find import find_slides, is_result_folder, natural_key
+from histo.batch.ledger import Ledger
+from histo.batch.tables import Failure, SlideRow, Tables
+from histo.errors import HistoError, ResultError
+from histo.panel.thresholds import Request
+from histo.pipeline import Settings, analyze_slide, fingerprint, recompute
+from histo.results import check_writable, read_manifest
+
+__all__ = [
+    "BatchSummary",
+    "analyze_folder",
+    "merge_summaries",
+    "recompute_folder",
+    "result_folders",
+]
+
+#: What one slide may raise without stopping the others. Anything else is a fault of the
+#: program: it ends the batch, whose finished slides stay.
+_SLIDE_FAULTS = (HistoError, OSError, MemoryError)
+
+#: Takes the stage of a slide in a word or two, and the part that is done, 0 to 1.
+StageProgress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSummary:
+    """What came of a batch.
+
+    Parameters
+    ----------
+    out : Path
+        The folder of results.
+    rows : tuple of SlideRow
+        The finished slides of this batch, in its order; those skipped too.
+    failed : tuple of Failure
+        The slides that failed.
+    skipped : tuple of str
+        Names of the result folders that were finished and unchanged.
+
+    Examples
+    --------
+    >>> BatchSummary(Path("results"), (), (), ()).failed
+    ()
+    """
+
+    out: Path
+    rows: tuple[SlideRow, ...]
+    failed: tuple[Failure, ...]
+    skipped: tuple[str, ...]
+
+
+def merge_summaries(summaries: Sequence[BatchSummary]) -> BatchSummary:
+    """Put together what came of several batches into one folder of results.
+
+    Parameters
+    ----------
+    summaries : sequence of BatchSummary
+        At least one.
+
+    Returns
+    -------
+    BatchSummary
+
+    Examples
+    --------
+    >>> empty = BatchSummary(Path("results"), (), (), ())
+    >>> merge_summaries([empty, empty]) == empty
+    True
+    """
+    return BatchSummary(
+        summaries[0].out,
+        tuple(row for summary in summaries for row in summary.rows),
+        tuple(failure for summary in summaries for failure in summary.failed),
+        tuple(name for summary in summaries for name in summary.skipped),
+    )
+
+
+def analyze_folder(
+    inputs: str | Path | Iterable[str | Path],
+    out: str | Path,
+    settings: Settings,
+    *,
+    force: bool = False,
+    progress: BatchProgress | None = None,
+) -> BatchSummary:
+    """Analyse slides, each into a folder of its own, and write one table for all.
+
+    A slide whose result is there, made from the same content with the same settings by the
+    same version, is skipped. A slide that fails is recorded in ``failures.json`` and as an
+    empty row, and the others go on. The tables are complete after each slide, so a run that
+    is stopped loses only the slide at hand.
+
+    Parameters
+    ----------
+    inputs : path, or iterable of paths
+        As for :func:`find_slides`.
+    out : path
+        The folder of results; made when it is not there.
+    settings : Settings
+    force : bool
+        Redo finished slides.
+    progress : callable, optional
+        Takes a :class:`BatchEvent` now and then.
+
+    Returns
+    -------
+    BatchSummary
+
+    Raises
+    ------
+    SlideError
+        If an input does not exist or holds no image.
+    ResultError
+        If ``out`` cannot be written to. Nothing has been analysed then, unless the disk has
+        become full meanwhile.
+
+    Examples
+    --------
+    >>> analyze_folder("no/such/folder", "results", Settings(panel="he"))
+    Traceback (most recent call last):
+    ...
+    histo.errors.SlideError: no...folder: no such file or folder; check the path.
+    """
+    slides = find_slides(inputs)
+    out = Path(out)
+    check_writable(out)
+    ledger = Ledger(out)
+    names = ledger.folders(slides)
+
+    def work(index: int, tell: StageProgress) -> bool:
+        slide, folder = slides[index], out / names[index]
+        tell("reading", 0.0)
+        wanted = fingerprint(settings, ledger.sha256(slide, folder.name))
+        if not force and _is_finished(folder, wanted):
+            return False
+        analyze_slide(slide, settings, folder=folder, progress=tell)
+        ledger.save()
+        return True
+
+    return _go_through(out, names, slides, work, progress)
+
+
+def recompute_folder(
+    out: str | Path,
+    thresholds: Mapping[str, Request],
+    *,
+    progress: BatchProgress | None = None,
+) -> BatchSummary:
+    """Recompute the calls and metrics of finished slides; no pixel is read.
+
+    Parameters
+    ----------
+    out : path
+        A folder of results, or the result folder of one slide.
+    thresholds : mapping
+        Marker to threshold; markers that are not named follow their panel.
+    progress : callable, optional
+        Takes a :class:`BatchEvent` for each slide.
+
+    Returns
+    -------
+    BatchSummary
+
+    Raises
+    ------
+    ResultError
+        If there is no result, or the folder cannot be written to.
+
+    Examples
+    --------
+    >>> recompute_folder("no/such/folder", {"foxp3": 0.2})
+    Traceback (most recent call last):
+    ...
+    histo.errors.ResultError: no...folder: holds no result of histo; ...
+    """
+    folders = result_folders(out)
+    out = folders[0].parent
+    check_writable(out)
+
+    def work(index: int, tell: StageProgress) -> bool:
+        tell("calls and metrics", 0.0)
+        recompute(folders[index], thresholds)
+        return True
+
+    return _go_through(out, [folder.name for folder in folders], folders, work, progress)
+
+
+def result_folders(out: str | Path) -> list[Path]:
+    """List the finished slides of a folder of results.
+
+    Parameters
+    ----------
+    out : path
+        A folder of results, or the result folder of one slide.
+
+    Returns
+    -------
+    list of Path
+        In natural order.
+
+    Raises
+    ------
+    ResultError
+        If there is none.
+
+    Examples
+    --------
+    >>> result_folders("no/such/folder")
+    Traceback (most recent call last):
+    ...
+    histo.errors.ResultError: no/such/folder: holds no result of histo; ...
+    """
+    out = Path(out)
+    absolute = out.absolute()
+    if is_result_folder(absolute):
+        return [absolute]
+    inside = absolute.iterdir() if absolute.is_dir() else ()
+    folders = [path for path in inside if path.name[0] != "." and is_result_folder(path)]
+    if not folders:
+        raise ResultError(
+            f"{out.as_posix()}: holds no result of histo; name the output folder of `histo run`, "
+            "or the folder of one slide in it."
+        )
+    return sorted(folders, key=lambda path: natural_key(path.name))
+
+
+def _go_through(
+    out: Path,
+    names: Sequence[str],
+    sources: Sequence[Path],
+    work: Callable[[int, StageProgress], bool],
+    progress: BatchProgress | None,
+) -> BatchSummary:
+    """Do the work of each slide; keep the tables; catch what concerns one slide only."""
+    tables = Tables(out)
+    rows: list[SlideRow] = []
+    failed: list[Failure] = []
+    skipped: list[str] = []
+    for index, (name, source) in enumerate(zip(names, sources, strict=True)):
+        news = _News(progress, source, index + 1, len(names))
+        try:
+            done = work(index, news.running)
+            row = tables.finish(out / name)
+        except _SLIDE_FAULTS as error:
+            failure = Failure(name, source.name, _sentence(source, error))
+            failed.append(failure)
+            tables.fail(failure)
+            tables.write()
+            news.end("failed", failure.error)
+            continue
+        rows.append(row)
+        if not done:
+            skipped.append(name)
+        tables.write()
+        news.end("finished" if done else "skipped", _cells_found(row))
+    return BatchSummary(out, tuple(rows), tuple(failed), tuple(skipped))
+
+
+@dataclass(frozen=True, slots=True)
+class _News:
+    """Tell the progress function, if there is one, about one slide."""
+
+    progress: BatchProgress | None
+    slide: Path
+    index: int
+    total: int
+
+    def running(self, stage: str, fraction: float) -> None:
+        if self.progress is not None:
+            event = BatchEvent(self.slide, self.index, self.total, "running", stage, fraction)
+            self.progress(event)
+
+    def end(self, status: Literal["finished", "skipped", "failed"], message: str) -> None:
+        if self.progress is not None:
+            event = BatchEvent(self.slide, self.index, self.total, status, "", 1.0, message)
+            self.progress(event)
+
+
+def _is_finished(folder: Path, wanted: str) -> bool:
+    try:
+        return is_result_folder(folder) and read_manifest(folder).get("fingerprint") == wanted
+    except ResultError:
+        return False  # damaged or of another version: analysed again
+
+
+def _sentence(source: Path, error: BaseException) -> str:
+    if isinstance(error, HistoError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return f"{source.name}: the memory of this machine is not enough; close other programs."
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return f"{source.name}: could not be read or written ({reason}); check the disk."
+
+
+def _cells_found(row: SlideRow) -> str:
+    counts = [metric.value for metric in row.metrics if metric.name == "cell_count"]
+    return f"{counts[0]:,.0f} cells" if counts else ""

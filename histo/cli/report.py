@@ -1,0 +1,179 @@
+"""What a finished batch prints: a table of metrics, what failed, and where the results are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from histo.cli.show import print_json, print_table
+
+if TYPE_CHECKING:
+    from histo.batch import BatchSummary
+    from histo.batch.tables import SlideRow
+    from histo.metrics import Metric
+
+__all__ = ["print_summary", "summary_content"]
+
+_NOTICE = "For Research Use Only. Not for use in diagnostic procedures."
+
+
+def print_summary(summary: BatchSummary, *, json: bool) -> None:
+    """Print what came of a batch on stdout.
+
+    Parameters
+    ----------
+    summary : BatchSummary
+    json : bool
+        Print JSON and nothing else.
+    """
+    if json:
+        print_json(summary_content(summary))
+        return
+    if summary.rows:
+        print_table("Metrics [95 % interval]", _COLUMNS, _metric_rows(summary.rows))
+    shares = list(_share_rows(summary.rows))
+    if shares:
+        print_table("Which cells the signal comes from", _SHARE_COLUMNS, shares)
+    if summary.failed:
+        print_table(
+            "Failed: these slides have no numbers",
+            ["slide", "why"],
+            [[failure.folder, failure.error] for failure in summary.failed],
+        )
+    skipped = f", {len(summary.skipped)} of them skipped as unchanged" if summary.skipped else ""
+    typer.echo(
+        f"{len(summary.rows)} slides finished{skipped}, {len(summary.failed)} failed. "
+        f"All numbers: {summary.out / 'metrics.csv'}"
+    )
+    if summary.rows:
+        first = summary.out / summary.rows[0].facts["slide"]
+        typer.echo(f"Pictures with the calls drawn: {first / 'overview.png'}, and so on.")
+    typer.echo(_NOTICE)
+
+
+def summary_content(summary: BatchSummary) -> dict[str, Any]:
+    """Return a batch's outcome as JSON takes it.
+
+    Parameters
+    ----------
+    summary : BatchSummary
+
+    Returns
+    -------
+    dict
+        ``out``, ``metrics_csv``, ``notice``, and ``slides``: one object a slide, with
+        ``status`` ``finished``, ``skipped`` or ``failed``.
+    """
+    from histo.metrics import metrics_to_json
+
+    finished = [
+        {
+            **row.facts,
+            "status": "skipped" if row.facts["slide"] in summary.skipped else "finished",
+            "folder": summary.out / row.facts["slide"],
+            "metrics": metrics_to_json(row.metrics),
+        }
+        for row in summary.rows
+    ]
+    failed = [
+        {"slide": failure.folder, "file": failure.file, "status": "failed", "error": failure.error}
+        for failure in summary.failed
+    ]
+    return {
+        "out": summary.out,
+        "metrics_csv": summary.out / "metrics.csv",
+        "notice": _NOTICE,
+        "slides": [*finished, *failed],
+    }
+
+
+_COLUMNS = (
+    "slide",
+    "cells",
+    "marker",
+    "positive",
+    "per mm²",
+    "% of cells",
+    "H-score",
+    "% of area",
+    "look at",
+)
+
+
+def _metric_rows(rows: Iterable[SlideRow]) -> Iterable[Sequence[str]]:
+    for row in rows:
+        metrics = {metric.name: metric for metric in row.metrics}
+        flags = row.facts["flags"].replace("_", " ").replace(";", ", ")
+        markers = [name.removesuffix("_h_score") for name in metrics if name.endswith("_h_score")]
+        first = [row.facts["slide"], _number(metrics.get("cell_count"))]
+        if not markers:
+            density = _with_interval(metrics.get("cell_density_per_mm2"))
+            yield [*first, "(nuclei)", first[1], density, "", "", "", flags]
+        for index, marker in enumerate(markers):
+            yield [
+                *(first if index == 0 else ("", "")),
+                marker,
+                _number(metrics.get(f"{marker}_count")),
+                _with_interval(metrics.get(f"{marker}_density_per_mm2")),
+                _with_interval(metrics.get(f"{marker}_percent")),
+                _number(metrics.get(f"{marker}_h_score")),
+                _number(metrics.get(f"{marker}_positive_area_percent")),
+                flags if index == 0 else "",
+            ]
+
+
+_SHARE_COLUMNS = ("slide", "share", "n / N", "% [95 %]", "cut-off x 0.8 ... 1.2")
+
+
+def _share_rows(rows: Iterable[SlideRow]) -> Iterable[Sequence[str]]:
+    for row in rows:
+        for metric in row.metrics:
+            if "_given_" in metric.name or "_share_of_" in metric.name:
+                yield [
+                    row.facts["slide"],
+                    _in_words(metric.name),
+                    _ratio(metric),
+                    _with_interval(metric),
+                    _range(metric.sensitivity_low, metric.sensitivity_high),
+                ]
+
+
+def _in_words(name: str) -> str:
+    part, _, whole = name.removesuffix("_percent").partition("_given_")
+    if whole:
+        return f"{part}+ among {whole}+ cells"
+    part, _, whole = part.partition("_share_of_")
+    return f"{part}+ cells' share of the {whole.replace('_', ' ')}"
+
+
+def _ratio(metric: Metric) -> str:
+    whole = metric.numerator, metric.denominator
+    if not all(float(value).is_integer() for value in whole):
+        return ""  # sums of signal, not counts
+    return f"{metric.numerator:,.0f} / {metric.denominator:,.0f}"
+
+
+def _number(metric: Metric | None) -> str:
+    return "" if metric is None else _text(metric.value)
+
+
+def _with_interval(metric: Metric | None) -> str:
+    if metric is None:
+        return ""
+    interval = _range(metric.low, metric.high)
+    return f"{_text(metric.value)} [{interval}]" if interval else _text(metric.value)
+
+
+def _range(low: float, high: float) -> str:
+    return "" if math.isnan(low) or math.isnan(high) else f"{_text(low)}-{_text(high)}"
+
+
+def _text(value: float) -> str:
+    if math.isnan(value):
+        return "-"
+    if value == 0 or abs(value) >= 100 or float(value).is_integer():
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 1 else f"{value:.2g}"

@@ -1,0 +1,164 @@
+"""``histo run`` and ``histo metrics``: options to a batch, and a batch to an exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from histo.cli.progress import show_progress
+from histo.cli.report import print_summary
+from histo.cli.usage import UsageError, parse_thresholds, usage_problems
+
+if TYPE_CHECKING:
+    from histo.pipeline import Settings
+
+__all__ = ["RunOptions", "make_settings", "recompute_slides", "run_slides"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """The options of ``histo run`` that say how slides are analysed, as they were typed.
+
+    Parameters
+    ----------
+    panel : str
+    pixel_size_um : float, optional
+        µm per pixel.
+    thresholds : tuple of str
+        Each ``MARKER=VALUE``.
+    model, stains : str, optional
+
+    Examples
+    --------
+    >>> RunOptions("he").thresholds
+    ()
+    """
+
+    panel: str
+    pixel_size_um: float | None = None
+    thresholds: tuple[str, ...] = ()
+    model: str | None = None
+    stains: str | None = None
+
+
+def make_settings(options: RunOptions) -> Settings:
+    """Check the options, as far as that is possible without a slide.
+
+    Parameters
+    ----------
+    options : RunOptions
+
+    Returns
+    -------
+    Settings
+
+    Raises
+    ------
+    UsageError
+        If the panel, the model, the stains, a threshold or the pixel size cannot be used.
+    """
+    from histo.nuclei import read_card
+    from histo.panel import load_panel
+    from histo.pipeline import Settings
+    from histo.slide.pixel_size import PLAUSIBLE_UM
+    from histo.stain import load_stains
+
+    thresholds = parse_thresholds(options.thresholds)
+    low, high = PLAUSIBLE_UM
+    if options.pixel_size_um is not None and not low <= options.pixel_size_um <= high:
+        raise UsageError(
+            f"--pixel-size {options.pixel_size_um:g} cannot be: it is in micrometres per pixel, "
+            f"{low:g} to {high:g} (about 0.25 at 40x, 0.5 at 20x)."
+        )
+    with usage_problems():
+        panel = load_panel(options.panel)
+        for marker in thresholds:
+            panel.marker(marker)
+        read_card(options.model or panel.model)
+        if options.stains is not None and options.stains != "estimate":
+            load_stains(options.stains)
+        return Settings(
+            panel=options.panel,
+            pixel_size_um=options.pixel_size_um,
+            thresholds=thresholds,
+            model=options.model,
+            stains=options.stains,
+        )
+
+
+def run_slides(
+    inputs: Sequence[str],
+    out: Path,
+    options: RunOptions,
+    *,
+    force: bool,
+    json: bool,
+    quiet: bool,
+) -> int:
+    """Analyse slides and print what came of it.
+
+    Parameters
+    ----------
+    inputs : sequence of str
+    out : Path
+    options : RunOptions
+    force, json, quiet : bool
+
+    Returns
+    -------
+    int
+        0, or 1 when a slide failed.
+
+    Raises
+    ------
+    UsageError
+        If the command cannot start as given.
+    """
+    from histo.batch import analyze_folder, find_slides
+    from histo.results import check_writable
+
+    settings = make_settings(options)
+    with usage_problems():
+        slides = find_slides(inputs)
+        check_writable(out)
+    with show_progress(Console(stderr=True), quiet=quiet) as progress:
+        summary = analyze_folder(slides, out, settings, force=force, progress=progress)
+    print_summary(summary, json=json)
+    return 1 if summary.failed else 0
+
+
+def recompute_slides(out: Path, options: Sequence[str], *, json: bool, quiet: bool) -> int:
+    """Recompute the metrics of finished slides and print them.
+
+    Parameters
+    ----------
+    out : Path
+    options : sequence of str
+        Thresholds as typed.
+    json, quiet : bool
+
+    Returns
+    -------
+    int
+        0, or 1 when a slide failed.
+
+    Raises
+    ------
+    UsageError
+        If there is no result, or a threshold cannot be used.
+    """
+    from histo.batch import recompute_folder, result_folders
+    from histo.results import check_writable
+
+    thresholds = parse_thresholds(options)
+    with usage_problems():
+        folders = result_folders(out)
+        check_writable(folders[0].parent)
+    with show_progress(Console(stderr=True), quiet=quiet) as progress:
+        summary = recompute_folder(out, thresholds, progress=progress)
+    print_summary(summary, json=json)
+    return 1 if summary.failed else 0
