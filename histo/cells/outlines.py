@@ -68,11 +68,14 @@ def cell_outlines(
     missing = np.setdiff1d(wanted, owner)
     if missing.size:
         raise ValueError(f"label {missing[0]} is not in labels.")
-    loop, rank = _rank_loops(_successors(padded, pixel, side))
-    order = np.lexsort((rank, loop, owner))
-    y, x = np.divmod(pixel[order], padded.shape[1])
-    points = np.stack([y - 1, x - 1], axis=1) + _MIDDLE[side[order]] / 2
-    return _rings(points, owner[order], loop[order])
+    loop, away = _follow_loops(_successors(padded, pixel, side))
+    place, start = _places(loop, away, owner)
+    y, x = np.divmod(pixel, padded.shape[1])
+    points = np.empty((pixel.size, 2))
+    points[place] = np.stack([y - 1, x - 1], axis=1) + _MIDDLE[side] / 2
+    owner_there = np.empty_like(owner)
+    owner_there[place] = owner
+    return _rings(points, owner_there[start], start)
 
 
 def _border(padded: npt.NDArray[np.integer], wanted: Ints) -> tuple[Ints, npt.NDArray[np.intp]]:
@@ -108,63 +111,78 @@ def _successors(
     outer = straight & (flat[pixel + onward + outward] == own)
     next_pixel = pixel + np.where(straight, onward, 0) + np.where(outer, outward, 0)
     next_side = np.where(outer, side - 1, np.where(straight, side, side + 1)) % 4
-    code = pixel * 4 + side
-    order = np.argsort(code)
-    found: npt.NDArray[np.intp] = order[
-        np.searchsorted(code, next_pixel * 4 + next_side, sorter=order)
-    ]
+    # The border lists the sides one after the other, each in the order of its pixels.
+    count = np.bincount(side, minlength=4)
+    first = np.cumsum(count) - count
+    found = np.empty(pixel.size, np.intp)
+    for kind in range(4):
+        of_kind = pixel[first[kind] : first[kind] + count[kind]]
+        here = np.flatnonzero(next_side == kind)
+        found[here] = first[kind] + np.searchsorted(of_kind, next_pixel[here])
     return found
 
 
-def _rank_loops(
+def _follow_loops(
     following: npt.NDArray[np.intp],
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Find the loops of a permutation and the place of each element in its loop.
+    """Find the loops of a permutation: each element's loop, and its steps to the first one.
 
-    Pointer doubling: after k rounds every element knows the smallest of its next 2**k, and
-    how far it has to go to it.
+    Loops are named by their smallest element. Pointer doubling: after k rounds every element
+    knows the smallest of its next 2**k, and how far it has to go to it.
     """
-    size = following.size
+    itself = np.arange(following.size)
     jump = following.copy()
-    loop = np.minimum(np.arange(size), jump)
-    away = np.where(loop == jump, 1, 0)
-    away[loop == np.arange(size)] = 0
+    loop = np.minimum(itself, jump)
+    away = (loop < itself).astype(np.intp)
     span = 1
     while True:
         ahead = loop[jump]
         closer = ahead < loop
-        if not closer.any():
-            # Smaller ones may still lie beyond: the loop's first element settles it.
-            if (loop[following] == loop).all():
-                break
+        if not closer.any() and (loop[following] == loop).all():
+            return loop, away
         away = np.where(closer, away[jump] + span, away)
         loop = np.where(closer, ahead, loop)
         jump = jump[jump]
         span *= 2
-    # ``away`` counts the steps to the loop's first element; the walk starts there.
-    first = loop == np.arange(size)
-    return loop, np.where(first, -size, -away)
+
+
+def _places(
+    loop: npt.NDArray[np.intp], away: npt.NDArray[np.intp], owner: Ints
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Return where each element goes when loops stand one after the other, and their starts.
+
+    Loops are in the order of their owners, each in the order of its walk.
+    """
+    leader = np.flatnonzero(away == 0)
+    leader = leader[np.argsort(owner[leader], kind="stable")]
+    length = np.bincount(loop, minlength=loop.size)
+    start = np.cumsum(length[leader]) - length[leader]
+    start_of = np.empty(loop.size, np.intp)
+    start_of[leader] = start
+    return start_of[loop] + np.where(away == 0, 0, length[loop] - away), start
 
 
 def _rings(
-    points: npt.NDArray[np.float64], owner: Ints, loop: npt.NDArray[np.intp]
+    points: npt.NDArray[np.float64], owner: Ints, first: npt.NDArray[np.intp]
 ) -> dict[int, npt.NDArray[np.float64]]:
     """Keep each label's largest loop, drop points on straight lines, close the ring."""
-    first = np.flatnonzero(np.r_[True, loop[1:] != loop[:-1]])
-    stop = np.r_[first[1:], loop.size]
-    following = np.arange(1, loop.size + 1)
+    stop = np.append(first[1:], len(points))
+    following = np.arange(1, len(points) + 1)
     following[stop - 1] = first
-    preceding = np.arange(-1, loop.size - 1)
-    preceding[first] = stop - 1
     ahead = points[following]
+    step = ahead - points
+    before = np.empty_like(step)
+    before[following] = step
     # Twice the area, positive when clockwise on the screen; holes run the other way.
     cross = points[:, 1] * ahead[:, 0] - ahead[:, 1] * points[:, 0]
     area = np.add.reduceat(cross, first)
-    order = np.lexsort((-area, owner[first]))
-    largest = order[np.r_[True, np.diff(owner[first][order]) != 0]]
-    bend = np.any(ahead - points != points - points[preceding], axis=1)
+    order = np.lexsort((-area, owner))
+    largest = order[np.append(True, np.diff(owner[order]) != 0)]
+    bend = (step != before).any(axis=1)
+    corners, at = points[bend], np.cumsum(bend) - bend
+    at = np.append(at, len(corners))
     rings = {}
-    for k in largest.tolist():
-        ring = points[first[k] : stop[k]][bend[first[k] : stop[k]]]
-        rings[int(owner[first[k]])] = np.concatenate([ring, ring[:1]])
+    for k, label in zip(largest.tolist(), owner[largest].tolist(), strict=True):
+        ring = corners[at[first[k]] : at[stop[k]]]
+        rings[label] = np.concatenate([ring, ring[:1]])
     return rings
