@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +24,6 @@ __all__ = [
     "recompute_folder",
     "result_folders",
 ]
-
-#: What one slide may raise without stopping the others. Anything else is a fault of the
-#: program: it ends the batch, whose finished slides stay.
-_SLIDE_FAULTS = (HistoError, OSError, MemoryError)
 
 #: Takes the stage of a slide in a word or two, and the part that is done, 0 to 1.
 StageProgress = Callable[[str, float], None]
@@ -251,8 +248,10 @@ def _go_through(
         try:
             done = work(index, news.running)
             row = tables.finish(out / name)
-        except _SLIDE_FAULTS as error:
-            failure = Failure(name, source.name, _sentence(source, error))
+        # Even a fault of the program in one slide must not cost a night's other slides: here,
+        # and nowhere else, everything is caught, and recorded with its traceback.
+        except Exception as error:  # noqa: BLE001
+            failure = _failure(name, source, error)
             failed.append(failure)
             tables.fail(failure)
             tables.write()
@@ -293,13 +292,23 @@ def _is_finished(folder: Path, wanted: str) -> bool:
         return False  # damaged or of another version: analysed again
 
 
-def _sentence(source: Path, error: BaseException) -> str:
+def _failure(name: str, source: Path, error: Exception) -> Failure:
+    """Say in one sentence why a slide failed; keep the traceback of what nobody foresaw."""
     if isinstance(error, HistoError):
-        return str(error)
+        return Failure(name, source.name, str(error))
+    if isinstance(error, OSError):
+        reason = error.strerror or str(error) or type(error).__name__
+        sentence = f"{source.name}: could not be read or written ({reason}); check the disk."
+        return Failure(name, source.name, sentence)
     if isinstance(error, MemoryError):
-        return f"{source.name}: the memory of this machine is not enough; close other programs."
-    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return f"{source.name}: could not be read or written ({reason}); check the disk."
+        sentence = f"{source.name}: needs more memory than is free; close other programs."
+        return Failure(name, source.name, sentence)
+    lines = traceback.format_exception(error)
+    sentence = (
+        f"{source.name}: stopped by a fault of histo ({lines[-1].strip()}); please report it "
+        "with the traceback in failures.json."
+    )
+    return Failure(name, source.name, sentence, "".join(lines))
 
 
 def _cells_found(row: SlideRow) -> str:

@@ -30,6 +30,8 @@ class Failure:
         The slide's file name.
     error : str
         One sentence: what was found, and what to do.
+    traceback : str
+        Where the program failed, when it was its own fault; empty otherwise.
 
     Examples
     --------
@@ -40,6 +42,7 @@ class Failure:
     folder: str
     file: str
     error: str
+    traceback: str = ""
 
     def columns(self) -> dict[str, Any]:
         """Return its row of ``metrics.csv``: no number, since a failed slide is missing."""
@@ -200,9 +203,13 @@ class Tables:
             path.unlink(missing_ok=True)
             return
         content = [
-            {"slide": name, "file": self.failures[name].file, "error": self.failures[name].error}
-            for name in names
-            if name in self.failures
+            {
+                "slide": failure.folder,
+                "file": failure.file,
+                "error": failure.error,
+                "traceback": failure.traceback,
+            }
+            for failure in (self.failures[name] for name in names if name in self.failures)
         ]
         with replace_file(path) as temporary:
             text = json.dumps(content, indent=2, ensure_ascii=False)
@@ -217,8 +224,10 @@ def _read_failures(path: Path) -> dict[str, Failure]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         return {
-            entry["slide"]: Failure(entry["slide"], entry["file"], entry["error"])
+            entry["slide"]: Failure(
+                entry["slide"], entry["file"], entry["error"], entry.get("traceback", "")
+            )
             for entry in content
         }
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return {}  # absent or damaged: the failed slides are tried again anyway
