@@ -1,5 +1,13 @@
 """Where tissue lies on a slide, and what spoils parts of it."""
 
+from histo.tissue.artefacts import ARTEFACT_NAMES, find_artefacts
 from histo.tissue.mask import MAX_HOLE_UM2, MIN_TISSUE_UM2, tissue_mask, tissue_mask_channels
 
-__all__ = ["MAX_HOLE_UM2", "MIN_TISSUE_UM2", "tissue_mask", "tissue_mask_channels"]
+__all__ = [
+    "ARTEFACT_NAMES",
+    "MAX_HOLE_UM2",
+    "MIN_TISSUE_UM2",
+    "find_artefacts",
+    "tissue_mask",
+    "tissue_mask_channels",
+]
