@@ -20,6 +20,7 @@ from histo.slide.source import (
     SourceLevel,
     check_size,
     check_values,
+    is_bright,
     native_dtype,
 )
 from histo.slide.tiff import name_channels
@@ -82,7 +83,8 @@ class ZarrSource:
         y, x, c = (self._axes.find(letter) for letter in "yxc")
         shapes = [(int(array.shape[y]), int(array.shape[x])) for array in arrays]
         channels = int(arrays[0].shape[c]) if c >= 0 else 1
-        check_size(self._name, shapes[0], channels)
+        for shape in shapes:
+            check_size(self._name, shape, channels)
         if any(
             size > 1
             for letter, size in zip(self._axes, arrays[0].shape, strict=True)
@@ -101,7 +103,7 @@ class ZarrSource:
         self.channel_names: tuple[str, ...] = name_channels(names, channels)
         self.dtype: np.dtype[Any] = native_dtype(self._name, np.dtype(arrays[0].dtype))
         if channels == 3 and self.dtype == np.uint8 and colours in ((), _PRIMARY_COLOURS):
-            # NGFF has no word for RGB. Brightfield is bright in all three channels somewhere.
+            # NGFF has no word for RGB.
             self._mark_brightfield(notes)
         self.notes = (*notes, *doubts)
 
@@ -152,8 +154,7 @@ class ZarrSource:
         last = len(self.levels) - 1
         shape, chunk = self.levels[last].shape, self.levels[last].chunk
         middle = (shape[0] // 2 // chunk[0], shape[1] // 2 // chunk[1])
-        darkest = self._read(last, middle).min(axis=2)
-        if np.percentile(darkest, 75) > 64:
+        if is_bright(self._read(last, middle)):
             self.kind = "brightfield"
             self.channel_names = ("red", "green", "blue")
             notes.append("three_channels_read_as_rgb")

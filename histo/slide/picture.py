@@ -60,6 +60,8 @@ class PictureSource:
             decoded = imagecodecs.png_decode(data) if is_png else imagecodecs.jpeg8_decode(data)
         except DAMAGE as error:
             raise self._damaged(str(error)) from error
+        if not is_png and np.asarray(decoded).shape[2:] == (4,):
+            raise SlideError(f"{self._name}: is a JPEG in CMYK, for print; save it as RGB.")
         notes: list[str] = []
         self._pixels = self._to_pixels(np.asarray(decoded), notes)
         self.dtype: np.dtype[Any] = self._pixels.dtype

@@ -27,6 +27,7 @@ __all__ = [
     "SourceLevel",
     "check_size",
     "check_values",
+    "is_bright",
     "native_dtype",
     "over_white",
     "read_level",
@@ -314,6 +315,29 @@ def check_values(name: str, values: Array, dtype: np.dtype[Any]) -> Array:
                 "keeps exactly; export it with 16 bits per channel."
             )
     return values.astype(dtype, copy=False)
+
+
+def is_bright(pixels: Array) -> bool:
+    """Whether three channels without names are the colours of a brightfield slide.
+
+    Some converters write RGB as three anonymous channels. Light that passes through glass is
+    bright in all three somewhere; fluorescence is dark in at least one nearly everywhere.
+
+    Parameters
+    ----------
+    pixels : uint8 (Y, X, 3)
+        A part of the coarsest level.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> is_bright(np.full((4, 4, 3), 230, np.uint8)), is_bright(np.zeros((4, 4, 3), np.uint8))
+    (True, False)
+    """
+    return bool(np.percentile(pixels.min(axis=2), 75) > 64)
 
 
 def over_white(rgb: Array, alpha: Array, *, premultiplied: bool = False) -> Array:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from histo.errors import SlideError
 from histo.slide.pixel_size import believe
-from histo.slide.source import DAMAGE, ChunkKey, SourceLevel, check_size, native_dtype
+from histo.slide.source import DAMAGE, ChunkKey, SourceLevel, check_size, is_bright, native_dtype
 from histo.slide.tiff_layout import Layout, check_pages, lay_out
 from histo.slide.tiff_pixels import (
     CIELAB,
@@ -60,15 +60,16 @@ class TiffSource:
             self._tif = tifffile.TiffFile(path)
         except DAMAGE as error:
             raise _unreadable(path.name, error) from error
+        self._pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1), "slide")
+        self._files: list[Any] = []
         try:
             self._prepare()
         except DAMAGE as error:
-            self._tif.close()
+            self.close()
             raise _unreadable(path.name, error) from error
         except SlideError:
-            self._tif.close()
+            self.close()
             raise
-        self._pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1), "slide")
 
     def _prepare(self) -> None:
         """Lay out the pages and check every level."""
@@ -76,6 +77,11 @@ class TiffSource:
         frame = layout.levels[0][0].keyframe
         shape = int(frame.imagelength), int(frame.imagewidth)
         check_size(self._name, shape, len(layout.levels[0]) * int(frame.samplesperpixel))
+        for page in (page for pages in layout.levels for page in pages):
+            # The other files of a set are closed once their pages are known.
+            if page.parent.filehandle.closed:
+                page.parent.filehandle.open()
+                self._files.append(page.parent.filehandle)
         self._planes = [
             [Plane(self._name, page, int(page.parent.filehandle.size)) for page in pages]
             for pages in layout.levels
@@ -105,6 +111,11 @@ class TiffSource:
                 notes.append("values_rounded_to_32_bit")
             count = len(self._planes[0]) * first.samples
             self.channel_names = name_channels(layout.names, count)
+            words = {name.strip().lower() for name in layout.names} - {"", "red", "green", "blue"}
+            if count == 3 and self.dtype == np.uint8 and not words and self._is_bright():
+                self.kind = "brightfield"
+                self.channel_names = ("red", "green", "blue")
+                notes.append("three_channels_read_as_rgb")
         if int(frame.tags.valueof(274, 1) or 1) not in (0, 1):
             notes.append("orientation_tag_ignored")
         if any(plane.has_holes for plane in self._planes[0]):
@@ -129,7 +140,15 @@ class TiffSource:
         """Close the file and end the decoding threads."""
         self._pool.shutdown()
         self._planes = []
+        for file in self._files:
+            file.close()
         self._tif.close()
+
+    def _is_bright(self) -> bool:
+        """Look at the middle of the coarsest level."""
+        last = self.levels[-1]
+        middle = (last.shape[0] // 2 // last.chunk[0], last.shape[1] // 2 // last.chunk[1])
+        return is_bright(next(self.read_chunks(len(self.levels) - 1, [middle]))[1])
 
     def _fetch(self, plane: Plane, keys: list[ChunkKey]) -> dict[int, bytes | None]:
         """Read the encoded segments of chunks; None for a hole."""
@@ -165,7 +184,7 @@ class TiffSource:
                 return self._hole(planes[0], key, 3, 255)
             return self._colour.convert(stored[0])
         parts = [
-            self._hole(plane, key, plane.samples, 0)
+            self._hole(plane, key, plane.samples, 255 if self.kind == "brightfield" else 0)
             if values is None
             else channel_values(plane, values, self.dtype, self._name)
             for plane, values in zip(planes, stored, strict=True)
