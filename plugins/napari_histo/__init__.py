@@ -1,0 +1,1 @@
+"""histo in napari: opens slides and result folders; the algorithms stay in ``histo``."""

@@ -1,0 +1,91 @@
+"""A slide and a result folder as histo writes them, painted here."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+
+from histo.cells import cell_outlines, empty_cells
+from histo.geometry import Region
+from histo.metrics import SlideAreas
+from histo.results import (
+    LabelWriter,
+    OutlineWriter,
+    SlideResult,
+    result_folder,
+    write_slide_result,
+)
+
+PIXEL_SIZE_UM = 0.5
+
+
+@dataclass(frozen=True)
+class Painted:
+    """Where the files lie, and what is in them."""
+
+    slide: Path
+    folder: Path
+    labels: np.ndarray
+    cells: pd.DataFrame
+
+
+@pytest.fixture(scope="session")
+def painted(tmp_path_factory):
+    """Discs on a grid, every third one brown; slide and result."""
+    out = tmp_path_factory.mktemp("painted")
+    shape = (1400, 1800)
+    labels = np.zeros(shape, np.int32)
+    y, x = np.mgrid[:40, :40]
+    disc = (y - 20) ** 2 + (x - 20) ** 2 < 9**2
+    rows = []
+    for number, (top, left) in enumerate(
+        ((t, c) for t in range(0, shape[0], 40) for c in range(0, shape[1], 40)), start=1
+    ):
+        labels[top : top + 40, left : left + 40][disc] = number
+        rows.append((number, (left + 20.5) * PIXEL_SIZE_UM, (top + 20.5) * PIXEL_SIZE_UM))
+    grade = np.array([0 if row[0] % 3 else row[0] % 4 for row in rows], np.int8)
+    rgb = np.full((*shape, 3), (238, 232, 235), np.uint8)
+    colour = np.array([(120, 130, 190), (190, 150, 110), (150, 100, 60), (90, 50, 25)], np.uint8)
+    inside = labels > 0
+    rgb[inside] = colour[grade[labels[inside] - 1]]
+    write_slide(out / "section 7.tif", rgb)
+    cells = cell_table(rows, grade)
+    folder = out / "results" / "section 7"
+    with result_folder(folder) as partial:
+        with LabelWriter(partial / "nuclei.ome.zarr", shape, PIXEL_SIZE_UM) as writer:
+            writer.paint(Region(0, 0, *shape), labels, cells["cell_id"].to_numpy())
+        with OutlineWriter(partial / "outlines.parquet", 1.0) as writer:
+            rings = cell_outlines(labels, cells["cell_id"].to_numpy())
+            writer.add(rings, rings)
+        write_slide_result(partial, SlideResult(cells, (), SlideAreas(6e5, 6e5), {}))
+    return Painted(out / "section 7.tif", folder, labels, cells)
+
+
+def write_slide(path, rgb):
+    per_cm = 1e4 / PIXEL_SIZE_UM
+    tifffile.imwrite(
+        path,
+        rgb,
+        photometric="rgb",
+        tile=(256, 256),
+        compression="zlib",
+        resolution=(per_cm, per_cm),
+        resolutionunit="CENTIMETER",
+    )
+
+
+def cell_table(rows, grade):
+    template = empty_cells(["hematoxylin", "dab"], markers=["foxp3"])
+    table = {name: np.zeros(len(rows), dtype) for name, dtype in template.dtypes.items()
+             if name not in ("compartment", "flags")}  # fmt: skip
+    table["cell_id"], table["x_um"], table["y_um"] = (
+        np.array(column) for column in zip(*rows, strict=True)
+    )
+    table["foxp3_grade"], table["foxp3_positive"] = grade, grade > 0
+    cells = pd.DataFrame(table)
+    cells["compartment"] = pd.Series(["tissue"] * len(rows), dtype="str")
+    cells["flags"] = pd.Series([""] * len(rows), dtype="str")
+    return cells[list(template.columns)]
