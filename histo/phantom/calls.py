@@ -5,12 +5,13 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from histo.phantom.nuclei import NuclearStain
 from histo.phantom.population import KINDS, Population
 from histo.phantom.recipe import GRADE_LEVELS, PANEL_PLANES, Recipe, is_fluorescence
 
-_MOST_GRADE: Final = 1.25  # upper end of 3+, optical density at gain 1
+_MOST_GRADE: Final = 1.5  # upper end of 3+, optical density at gain 1
 _NUCLEAR_RATIO: Final = {"fibroblast": 1.1, "endothelial": 1.2, "macrophage": 0.8, "tumour": 1.0}
 
 
@@ -34,7 +35,9 @@ def _draw_calls(
     `mood` (N,), a standard normal that varies smoothly, makes neighbours alike.
     """
     n = share.size
-    positive = rng.random(n) < share
+    # A standard normal made of mood and chance: neighbours agree, the share stays what it is.
+    luck = 0.75 * mood + 0.66 * rng.standard_normal(n) if mood.any() else rng.standard_normal(n)
+    positive = luck > ndtri(1 - np.clip(share, 0, 1))
     grade = np.clip(np.rint(2.0 + 0.45 * rng.standard_normal(n) + 0.6 * mood), 1, 3).astype(np.int8)
     grade[~positive] = 0
     low = np.array([0.0, *GRADE_LEVELS]) * 1.08
@@ -95,9 +98,9 @@ def draw_nuclear_stain(
     """
     look, n = recipe.appearance, len(pop)
     ratio = np.array([_NUCLEAR_RATIO.get(kind, look.lymphocyte_ratio) for kind in KINDS])
-    level = look.nucleus_od * ratio[pop.kind] * np.exp(0.2 * rng.standard_normal(n))
+    level = look.nucleus_od * ratio[pop.kind] * np.exp(0.32 * rng.standard_normal(n) - 0.05)
     marker = calls["foxp3"].level if "foxp3" in calls else np.zeros(n)
-    covered = rng.uniform(0.45, 1.0, n)
+    covered = rng.uniform(0.2, 0.8, n)
     if not is_fluorescence(recipe.panel):
         # Strong chromogen keeps haematoxylin out of the nucleus.
         level = np.where(marker > 0, level * covered, level)

@@ -226,17 +226,20 @@ def paint_ground(
     slow = smooth_noise(rng, shape, scale_um=22, pixel_size_um=px)
     patchy = smooth_noise(rng, shape, scale_um=4.5, pixel_size_um=px)
     fine = grain(rng, shape, sigma_px=0.5 / px)
-    body = np.maximum(1 + 0.22 * slow + 0.2 * patchy + 0.16 * fine, 0.05)
+    froth = smooth_noise(rng, shape, scale_um=1.8, pixel_size_um=px)
+    body = np.maximum(1 + 0.3 * slow + 0.3 * patchy + 0.3 * froth + 0.2 * fine, 0.05)
+    # Vacuoles and shrinkage: here and there light passes.
+    body = body * (1 - np.float32(0.8) * np.clip((patchy + 0.6 * froth - 1.7) / 0.4, 0, 1))
     # Neighbouring tumour cells part along pale lines.
     seams = np.asarray(cv2.GaussianBlur(cytoplasm.seams, (0, 0), 0.45 / px), np.float32)
     nest_body = body * (1 - np.float32(0.3) * np.clip(seams, 0, 1))
     other = (cytoplasm.cell_labels > 0) & (terrain.nest < 0.5)
     rim = np.asarray(cv2.GaussianBlur(other.astype(np.float32), (0, 0), 0.5 / px), np.float32)
-    strands = terrain.fibres + np.float32(0.5) * slow + np.float32(0.25) * patchy
+    strands = terrain.fibres + np.float32(0.45) * slow
     # Loose stroma: the weakest strands give way to clear ground.
     gap = np.float32(-1.9 + 2.2 * comp.looseness)
-    firm = np.clip((strands - gap) / np.float32(0.6), 0, 1)
-    collagen = firm * np.maximum(1 + 0.45 * strands + 0.15 * fine, 0.15)
+    firm = np.clip((strands - gap) / np.float32(0.5), 0, 1)
+    collagen = firm * np.maximum(1 + 0.55 * strands + 0.2 * fine, 0.12)
     nest = terrain.nest * terrain.matter
     stroma = (1 - terrain.nest) * terrain.matter
     return Ground(
@@ -251,12 +254,12 @@ def paint_ghosts(
 ) -> Plane:
     """Faint blurred shadows of nuclei far out of focus: haematoxylin that no reader counts."""
     shape, px = terrain.matter.shape, pixel_size_um
-    n = int(rng.poisson(450 * shape[0] * shape[1] * px**2 / 1e6))
+    n = int(rng.poisson(220 * shape[0] * shape[1] * px**2 / 1e6))
     plane = np.zeros(shape, np.float32)
     for y, x, size, turn, strength in rng.random((n, 5)).tolist():
         centre = (int(x * shape[1]), int(y * shape[0]))
         axes = (max(1, int((3 + 3 * size) / px)), max(1, int((2 + 1.5 * size) / px)))
-        level = look.nucleus_od * (0.08 + 0.17 * strength)
+        level = look.nucleus_od * (0.06 + 0.14 * strength)
         cv2.ellipse(plane, centre, axes, 180 * turn, 0, 360, level, cv2.FILLED)
     plane = np.asarray(cv2.GaussianBlur(plane, (0, 0), 1.8 / px), np.float32)
     return plane * terrain.matter

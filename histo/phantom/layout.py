@@ -167,11 +167,12 @@ def lay_out(rng: np.random.Generator, extent_um: tuple[float, float], comp: Comp
     opening = np.maximum(lumen, np.minimum(cleft, _CLEFT_UM))
     opening = np.maximum(opening, _fat(streams[3], shape, comp.fat, nest))
 
-    angle = _flow(streams[4], potential)
+    angle = _flow(streams[4], potential, nest)
     near_wall = np.clip(1 + lumen / 12, 0, 1)
     angle = np.where(near_wall > 0.3, wall, angle).astype(np.float32)
-    fine = _noise(streams[5], shape, 2.0) + 0.6 * _noise(streams[5], shape, 5.0)
-    fibres = streamlines(np.asarray(fine, np.float32), angle, length_px=14)
+    fibrils = streamlines(_noise(streams[5], shape, 1.0), angle, length_px=12)
+    bundles = streamlines(_noise(streams[5], shape, 3.0), angle, length_px=24)
+    fibres = (fibrils + bundles) / np.float32(np.sqrt(2))
 
     clouds = _noise(streams[6], shape, 55) + 0.5 * _noise(streams[6], shape, 18)
     # Infiltrates gather at the border of the nests.
@@ -189,9 +190,16 @@ def lay_out(rng: np.random.Generator, extent_um: tuple[float, float], comp: Comp
     )
 
 
-def _flow(rng: np.random.Generator, potential: Plane) -> NDArray[np.float32]:
-    """Direction of the fibres: around the nests, with the waviness of collagen."""
-    wide = potential + 0.5 * _noise(rng, potential.shape, 60)
-    gy, gx = np.gradient(wide)
-    wave = 0.35 * _noise(rng, potential.shape, 14)
-    return np.asarray(np.arctan2(gx, -gy) + wave, np.float32)
+def _flow(rng: np.random.Generator, potential: Plane, nest: Plane) -> NDArray[np.float32]:
+    """Direction of the fibres: one grain that bends slowly, laid around the nests.
+
+    Directions have no sign, so they are blended as doubled angles.
+    """
+    shape = potential.shape
+    grain = rng.uniform(0, np.pi) + 0.8 * _noise(rng, shape, 130) + 0.22 * _noise(rng, shape, 18)
+    gy, gx = np.gradient(potential)
+    around = np.arctan2(gx, -gy)
+    hold = 0.9 * np.exp(-np.abs(nest) / 14)
+    east = (1 - hold) * np.cos(2 * grain) + hold * np.cos(2 * around)
+    south = (1 - hold) * np.sin(2 * grain) + hold * np.sin(2 * around)
+    return np.asarray(np.arctan2(south, east) / 2, np.float32)

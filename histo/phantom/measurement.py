@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from histo.phantom.mix import CAMERA_OFFSET, FULL_SCALE
-from histo.phantom.optics import capture, count_photons, transmit
+from histo.phantom.optics import CAMERA_OFFSET, FULL_SCALE, capture, count_photons, transmit
 from histo.phantom.recipe import GRADE_LEVELS, PANEL_PLANES, Appearance, is_fluorescence
 from histo.phantom.truth import Phantom, tabulate
 

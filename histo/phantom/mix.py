@@ -10,10 +10,8 @@ from histo.phantom.ground import Ground, Terrain, paint_blood, paint_debris, pai
 from histo.phantom.layout import GRID_UM, Layout
 from histo.phantom.noise import Plane, enlarge, smooth_noise
 from histo.phantom.nuclei import PaintedNuclei
+from histo.phantom.optics import CAMERA_OFFSET, FULL_SCALE
 from histo.phantom.recipe import PANEL_PLANES, Recipe
-
-FULL_SCALE: Final = 16_000.0  # camera counts of a level of 1
-CAMERA_OFFSET: Final = 220.0
 
 CONTAMINANTS: Final = {
     "pigment": (0.577, 0.577, 0.577),
@@ -38,10 +36,12 @@ def _pen(rng: np.random.Generator, field: Field) -> Plane:
     """Paint a felt pen's stroke along the outside of the section, optical density."""
     shape = field.terrain.matter.shape
     tissue = field.layout.tissue
-    away = enlarge(tissue, shape, GRID_UM / field.px)
+    # A hand is steadier than the section's frayed edge.
+    steady = np.asarray(cv2.GaussianBlur(tissue, (0, 0), 35 / GRID_UM), np.float32)
+    away = enlarge(steady, shape, GRID_UM / field.px)
     rough = smooth_noise(rng, shape, scale_um=3, pixel_size_um=field.px)
     wash = smooth_noise(rng, shape, scale_um=40, pixel_size_um=field.px)
-    cover = np.clip((18 - np.abs(away + 60) + 1.2 * rough) / 2, 0, 1)
+    cover = np.clip((18 - np.abs(away + 60) + 0.4 * rough) / 2, 0, 1)
     return np.asarray(cover * np.maximum(0.9 + 0.15 * wash + 0.03 * rough, 0.2), np.float32)
 
 

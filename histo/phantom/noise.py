@@ -1,5 +1,7 @@
 """Smooth random fields on physical scales, so that a field looks the same at any pixel size."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -74,7 +76,8 @@ def streamlines(texture: Plane, angle: Plane, *, length_px: float) -> Plane:
     texture
         float32 (Y, X).
     angle
-        float32 (Y, X), direction of the flow in radians, anticlockwise from +x with y down.
+        float32 (Y, X), direction of the flow in radians from +x towards +y (down); turned by pi
+        it is the same.
     length_px
         Length over which the texture is averaged, to each side.
 
@@ -88,15 +91,22 @@ def streamlines(texture: Plane, angle: Plane, *, length_px: float) -> Plane:
     SIGGRAPH 1993.
     """
     step = 1.5
+    x: Any
+    y: Any
     dx, dy = np.cos(angle) * np.float32(step), np.sin(angle) * np.float32(step)
     grid_y, grid_x = np.mgrid[: texture.shape[0], : texture.shape[1]].astype(np.float32)
     total = texture.copy()
     for sign in (1.0, -1.0):
         x, y = grid_x.copy(), grid_y.copy()
+        last_x: Any = sign * dx
+        last_y: Any = sign * dy
         for _ in range(max(1, round(length_px / step))):
-            move_x = cv2.remap(dx, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-            move_y = cv2.remap(dy, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-            x, y = x + sign * move_x, y + sign * move_y
+            move_x = cv2.remap(dx, x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+            move_y = cv2.remap(dy, x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+            # A flow has no sign: go on, never back.
+            turn = np.where(move_x * last_x + move_y * last_y < 0, np.float32(-1), np.float32(1))
+            last_x, last_y = move_x * turn, move_y * turn
+            x, y = x + last_x, y + last_y
             total += cv2.remap(texture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
     total -= total.mean()
     return np.asarray(total / max(float(total.std()), 1e-6), np.float32)

@@ -119,18 +119,22 @@ class _Texture:
 
 
 def _chromatin(
-    depth: Plane, window: _Window, kind: str, stain: NuclearStain, draw: NDArray[np.float64]
+    depth: Plane,
+    window: _Window,
+    clumps: Plane,
+    traits: tuple[str, float],
+    draw: NDArray[np.float64],
 ) -> Plane:
     """Relative density of haematoxylin without the grain: rim, pale middle, nucleoli."""
+    kind, field_rim = traits
     _, _, vesicular, nucleoli = _CHROMATIN[kind]
-    rim = np.float32(vesicular * stain.rim * (0.5 + draw[0]))
+    rim = np.float32(vesicular * field_rim * 1.4 * draw[0])
     inner = np.clip(depth / 1.6, 0, 1)
-    density = (
-        1
-        - np.float32(0.55) * rim * inner
-        + np.float32(0.5) * rim * (np.exp(-((depth - np.float32(0.45)) ** 2) / np.float32(0.18)))
-    )
-    for k in range(int(nucleoli * stain.rim * 2 * draw[1] + 0.5 * nucleoli)):
+    # The envelope is patchy: here and there chromatin leaves it.
+    broken = np.clip(np.float32(0.7) + np.float32(0.55) * clumps, 0, 1.6)
+    envelope = np.exp(-((depth - np.float32(0.4)) ** 2) / np.float32(0.2))
+    density = 1 - np.float32(0.5) * rim * inner + np.float32(0.45) * rim * broken * envelope
+    for k in range(int(nucleoli * field_rim * 2 * draw[1] + 0.5 * nucleoli)):
         cu, cv = (draw[2 + 2 * k : 4 + 2 * k] - 0.5) * 0.9 * float(depth.max())
         gap = (window.u - np.float32(cu)) ** 2 + (window.v - np.float32(cv)) ** 2
         density = density + np.float32(0.9) * np.exp(-gap / np.float32(0.5 + 0.5 * draw[8]))
@@ -168,7 +172,7 @@ def paint_nuclei(
     """
     px = pixel_size_um
     texture = _Texture(rng, px)
-    waves = rng.standard_normal((len(pop), 2, 4)) * np.array([0.045, 0.035, 0.022, 0.016])
+    waves = rng.standard_normal((len(pop), 2, 4)) * np.array([0.05, 0.045, 0.026, 0.018])
     draws = rng.random((len(pop), 12))
     labels = np.zeros(shape, np.int32)
     planes = np.zeros((2, 2, *shape), np.float32)  # (sharp, soft) x (nuclear, marker)
@@ -182,7 +186,9 @@ def paint_nuclei(
         if not inside.any():
             continue
         kind = KINDS[pop.kind[i]]
-        cover = np.clip(depth / np.float32(max(0.7, px)) + np.float32(0.5), 0, 1)
+        # Nuclei that lie oblique to the section fade out over a longer way.
+        width = max(0.6 + 1.8 * draws[i, 11] ** 3 * min(1.0, b / 3.0), px)
+        cover = np.clip(depth / np.float32(width) + np.float32(0.5), 0, 1)
         clumps = texture.take("clumps", draws[i, 9], depth.shape)
         fine = texture.take("fine", draws[i, 10], depth.shape)
         rough, small, *_ = _CHROMATIN[kind]
@@ -190,7 +196,7 @@ def paint_nuclei(
             np.float32(0.55 * rough) * clumps + np.float32(0.45 * small) * fine
         )
         nuclear = cover * np.maximum(
-            _chromatin(depth, window, kind, stain, draws[i]) * (1 + mottle), 0.12
+            _chromatin(depth, window, clumps, (kind, stain.rim), draws[i]) * (1 + mottle), 0.12
         )
         at = (window.rows, window.columns)
         layer = planes[0 if stain.in_focus[i] else 1]
@@ -202,7 +208,8 @@ def paint_nuclei(
         if stain.marker[i] > 0:
             # The precipitate of the chromogen spreads a little beyond the nucleus and is uneven.
             spread = np.clip(depth / np.float32(1.1) + np.float32(0.6), 0, 1)
-            uneven = 1 + np.float32(0.22) * clumps + np.float32(0.12) * fine
+            patchy = np.float32(0.06 + 0.24 * draws[i, 1])
+            uneven = 1 + patchy * clumps + np.float32(0.6) * patchy * fine
             marker = spread * np.maximum(uneven, 0.15)
             layer[(1, *at)] += marker * np.float32(
                 stain.marker[i] / max(float(marker[inside].mean()), 1e-6)

@@ -1,6 +1,6 @@
 """From optical density to what the scanner wrote, and from intensity to camera counts."""
 
-from typing import Any
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -8,6 +8,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from histo.phantom.noise import Plane
 from histo.phantom.recipe import Optics
+
+FULL_SCALE: Final = 2000.0
+"""Camera counts of a level of 1."""
+
+CAMERA_OFFSET: Final = 100.0
+"""Camera counts without light."""
 
 
 def transmit(od: Plane, vectors: ArrayLike, white_point: ArrayLike) -> Plane:
@@ -88,7 +94,7 @@ def count_photons(
     signal
         float32 (Y, X, C), camera counts.
     optics
-        None only rounds. `Optics.noise` scales the read noise.
+        None only rounds. `Optics.noise` scales shot and read noise alike.
     rng
         Source of the noise.
     pixel_size_um
@@ -102,7 +108,8 @@ def count_photons(
     if optics is not None:
         sigma = max(optics.blur_um / pixel_size_um, 0.25)
         image = cv2.GaussianBlur(image, (0, 0), sigma).reshape(signal.shape)
-        shot = np.sqrt(np.maximum(image, 0) * np.float32(1.5))
-        shot = (shot + np.float32(12 * optics.noise)) * rng.standard_normal(image.shape, np.float32)
-        image = image + shot
+        # Of a 12-bit camera: about 15 electrons a count, and one count of read noise.
+        variance = np.maximum(image - np.float32(CAMERA_OFFSET), 0) / np.float32(15) + 1
+        grains = rng.standard_normal(image.shape, np.float32)
+        image = image + np.float32(optics.noise) * np.sqrt(variance) * grains
     return np.asarray(np.clip(np.rint(image), 0, 65535), np.uint16)

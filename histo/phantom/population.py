@@ -100,8 +100,8 @@ def _shapes(
     ratio_draw, bend_draw = rng.random(n), rng.standard_normal(n)
     bend = np.zeros(n)
     if kind == "tumour":
-        diameter = comp.tumour_nucleus_um * spread[:, 0] ** 0.13
-        ratio = 1.0 + 0.55 * ratio_draw**1.3
+        diameter = comp.tumour_nucleus_um * spread[:, 0] ** 0.16
+        ratio = 1.0 + 0.8 * ratio_draw**1.3
     elif kind == "lymphocyte":
         diameter = 6.4 * spread[:, 0] ** 0.08
         ratio = 1.0 + 0.3 * ratio_draw
@@ -124,7 +124,7 @@ def _candidates(
     height, width = layout.nest.shape[0] * GRID_UM, layout.nest.shape[1] * GRID_UM
     crowd = comp.crowding
     per_um2, radius = {
-        "tumour": (4 / comp.tumour_nucleus_um**2, comp.tumour_nucleus_um * (0.62 - 0.2 * crowd)),
+        "tumour": (7 / comp.tumour_nucleus_um**2, comp.tumour_nucleus_um * (0.58 - 0.2 * crowd)),
         "lymphocyte": (0.09, 3.45 - 0.75 * crowd),
         "fibroblast": (0.0022 * comp.stroma_cells, 4.2),
         "macrophage": (0.0004 * comp.stroma_cells, 5.0),

@@ -1,10 +1,13 @@
 """What a phantom shows (composition), how it is stained and scanned (appearance, optics)."""
 
 from dataclasses import dataclass, field
+from functools import cache
 from types import MappingProxyType
 from typing import Final
 
 import numpy as np
+
+from histo.stain import load_stains
 
 Vector = tuple[float, float, float]
 
@@ -22,6 +25,13 @@ PANEL_PLANES: Final = MappingProxyType(
 
 GRADE_LEVELS: Final = (0.2, 0.4, 0.6)
 """Lower ends of 1+, 2+ and 3+ at ``dab_gain`` 1 (optical density; QuPath's defaults)."""
+
+
+@cache
+def _built_in(matrix: str, stain: str) -> Vector:
+    stains = load_stains(matrix)
+    red, green, blue = stains.vectors[stains.stains.index(stain)].tolist()
+    return (red, green, blue)
 
 
 def is_fluorescence(panel: str) -> bool:
@@ -48,7 +58,8 @@ class Optics:
     contrast
         Gain of the distance to white; 1 keeps Beer-Lambert exact.
     noise
-        Standard deviation of the sensor noise, grey levels.
+        Standard deviation of the sensor noise, grey levels; in fluorescence, a factor on the
+        camera's shot and read noise.
     jpeg_quality
         1-100, or 0 for no compression.
     """
@@ -90,10 +101,10 @@ class Appearance:
         None leaves the image noise free: exactly Beer-Lambert, rounded to 8 bits.
     """
 
-    hematoxylin: Vector = (0.650, 0.704, 0.286)
-    dab: Vector = (0.268, 0.570, 0.776)
-    red: Vector = (0.214, 0.851, 0.478)
-    eosin: Vector = (0.072, 0.990, 0.105)
+    hematoxylin: Vector = field(default_factory=lambda: _built_in("h-dab", "hematoxylin"))
+    dab: Vector = field(default_factory=lambda: _built_in("h-dab", "dab"))
+    red: Vector = field(default_factory=lambda: _built_in("h-dab-red", "red"))
+    eosin: Vector = field(default_factory=lambda: _built_in("he", "eosin"))
     white_point: Vector = (243.0, 243.0, 241.0)
     nucleus_od: float = 0.42
     lymphocyte_ratio: float = 1.5
@@ -160,7 +171,7 @@ class Composition:
     rankl_tumour: float = 0.25
     rankl_stroma: float = 0.05
     debris_per_mm2: float = 30.0
-    out_of_focus: float = 0.1
+    out_of_focus: float = 0.07
     pen: bool = False
 
 
@@ -222,14 +233,15 @@ def random_appearance(rng: np.random.Generator) -> Appearance:
     """
     # Haematoxylin runs from violet (Harris) to cyan blue (Mayer on a contrasty scanner).
     bases: tuple[Vector, ...] = ((0.650, 0.704, 0.286), (0.70, 0.66, 0.28), (0.80, 0.55, 0.22))
+    eosins: tuple[Vector, ...] = ((0.093, 0.954, 0.283), _built_in("he", "eosin"))
     light = rng.uniform(212, 254) if rng.random() < 0.7 else 254.0
     tint = np.clip(light * (1 + rng.normal(0, 0.015, 3)), 190, 255)
     strength = float(np.exp(rng.normal(np.log(0.42), 0.35)))
     return Appearance(
         hematoxylin=_jitter(rng, bases[int(rng.integers(3))], 0.04),
-        dab=_jitter(rng, (0.268, 0.570, 0.776), 0.04),
-        red=_jitter(rng, (0.214, 0.851, 0.478), 0.04),
-        eosin=_jitter(rng, (0.093, 0.954, 0.283), 0.05),
+        dab=_jitter(rng, _built_in("h-dab", "dab"), 0.04),
+        red=_jitter(rng, _built_in("h-dab-red", "red"), 0.04),
+        eosin=_jitter(rng, eosins[int(rng.integers(2))], 0.05),
         white_point=(float(tint[0]), float(tint[1]), float(tint[2])),
         nucleus_od=float(np.clip(strength, 0.16, 0.95)),
         lymphocyte_ratio=float(rng.uniform(1.05, 1.9)),
