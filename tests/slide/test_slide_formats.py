@@ -12,7 +12,8 @@ import openslide
 import pytest
 
 from histo.geometry import Region
-from histo.slide import open_slide
+from histo.slide import Slide, open_slide
+from histo.slide.tiff import TiffSource
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("HISTO_DATA", ROOT / "../shared/data")) / "slides"
@@ -96,6 +97,20 @@ def test_equals_openslide(name):
         read = slide.read(Region(y, x, size, size), slide.pixel_size_um)
         expected = np.asarray(other.read_region((x, y), 0, (size, size)))[..., :3]
         np.testing.assert_array_equal(read, expected)
+
+
+@needs_data
+def test_ndpi_reads_the_same_without_openslide():
+    path = DATA / "hamamatsu_ndpi" / "test3_DAPI.ndpi"
+    source = TiffSource(path)
+    with (
+        Slide(path, source, source.pixel_size, source.notes) as plain,
+        open_slide(path) as slide,
+    ):
+        region = Region(1000, 1000, 300, 300)
+        size = slide.pixel_size_um
+        assert plain.pixel_size_um == pytest.approx(size)
+        np.testing.assert_array_equal(plain.read(region, size), slide.read(region, size))
 
 
 @needs_data
