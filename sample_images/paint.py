@@ -10,6 +10,7 @@ Every image follows from a recipe and a seed below.
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import NAMESPACE_URL, uuid5
 
 import cv2
 import numpy as np
@@ -29,7 +30,7 @@ from histo.phantom import (
 
 FOLDER = Path(__file__).resolve().parent
 PIXEL_SIZE_UM = 0.5
-LEVELS = {1024: 3, 480: 2}
+LEVELS = {1024: 3, 448: 2}
 JPEG_QUALITY = 86
 TABLE_START, TABLE_END = "<!-- numbers: start -->", "<!-- numbers: end -->"
 
@@ -100,7 +101,7 @@ SAMPLES = (
         "invasive margin in fluorescence: DAPI, FOXP3, RANKL, CD3",
         _recipe("foxp3-rankl-if", tumour=0.4, rankl_tumour=0.15, rankl_lymphocyte=0.06),
         seed=9,
-        side_px=480,
+        side_px=448,
     ),
     Sample(
         "he_margin.tif",
@@ -113,7 +114,7 @@ SAMPLES = (
         "nuclei of the same kind of tissue in DAPI",
         _recipe("nuclei-if", tumour=0.45),
         seed=5,
-        side_px=480,
+        side_px=448,
     ),
 )
 
@@ -150,6 +151,8 @@ def save_image(sample: Sample, phantom: Phantom, path: Path) -> None:
     if fluorescence:
         first["metadata"] = {
             "axes": "CYX",
+            # Else a new one each time: the same painting gives the same bytes.
+            "UUID": str(uuid5(NAMESPACE_URL, sample.file)),
             "Channel": {"Name": list(phantom.names)},
             "PhysicalSizeX": PIXEL_SIZE_UM,
             "PhysicalSizeXUnit": "µm",
