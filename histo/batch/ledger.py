@@ -54,6 +54,7 @@ class Ledger:
             self._entries = {name: _Entry(**entry) for name, entry in content.items()}
         except (OSError, ValueError, TypeError, AttributeError):
             self._entries = {}  # absent or damaged: all is hashed again
+        self._saved = dict(self._entries)
         # What is there and not a result (the pixels of an .mrxs file, say) is never replaced.
         self._foreign = {path.name for path in _listed(out) if not is_result_folder(path)}
         for name in self._foreign:
@@ -116,16 +117,19 @@ class Ledger:
         return [names[slide] for slide in slides]
 
     def save(self) -> None:
-        """Write the file.
+        """Write the file, if there is anything new.
 
         Raises
         ------
         ResultError
             If it cannot be written.
         """
+        if self._entries == self._saved:
+            return
         with replace_file(self._path) as temporary:
             content = {name: asdict(entry) for name, entry in sorted(self._entries.items())}
             temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
+        self._saved = dict(self._entries)
 
     def _moved(self, slide: Path, free: set[str]) -> str:
         """Return the folder of a slide that had this name and has this content, or nothing."""

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from histo.batch.events import BatchEvent, BatchProgress
 from histo.batch.find import find_slides, is_result_folder, natural_key
 from histo.batch.ledger import Ledger
-from histo.batch.tables import Failure, SlideRow, Tables
-from histo.errors import HistoError, ResultError
+from histo.batch.tables import Failure, SlideRow, Tables, read_slide_row
+from histo.errors import HistoError, PanelError, ResultError
 from histo.panel.thresholds import Request
 from histo.pipeline import Settings, analyze_slide, fingerprint, recompute
 from histo.results import check_writable, read_manifest
@@ -138,10 +138,10 @@ def analyze_folder(
         slide, folder = slides[index], out / names[index]
         tell("reading", 0.0)
         wanted = fingerprint(settings, ledger.sha256(slide, folder.name))
+        ledger.save()
         if not force and _is_finished(folder, wanted):
             return False
         analyze_slide(slide, settings, folder=folder, progress=tell)
-        ledger.save()
         return True
 
     return _go_through(out, names, slides, work, progress)
@@ -172,6 +172,8 @@ def recompute_folder(
     ------
     ResultError
         If there is no result, or the folder cannot be written to.
+    PanelError
+        If no slide has one of the markers. Slides of another panel pass it over.
 
     Examples
     --------
@@ -183,13 +185,33 @@ def recompute_folder(
     folders = result_folders(out)
     out = folders[0].parent
     check_writable(out)
+    markers = {folder: _markers(folder) for folder in folders}
+    known = {marker for names in markers.values() for marker in names or thresholds}
+    for marker in thresholds:
+        if marker not in known:
+            raise PanelError(
+                f'{out.name}: no slide here has the marker "{marker}"; there are '
+                f"{', '.join(sorted(known)) or 'none'}."
+            )
 
     def work(index: int, tell: StageProgress) -> bool:
+        folder = folders[index]
         tell("calls and metrics", 0.0)
-        recompute(folders[index], thresholds)
+        own = markers[folder]
+        recompute(folder, {m: cut for m, cut in thresholds.items() if own is None or m in own})
         return True
 
-    return _go_through(out, [folder.name for folder in folders], folders, work, progress)
+    names = [folder.name for folder in folders]
+    return _go_through(out, names, folders, work, progress, step="metrics")
+
+
+def _markers(folder: Path) -> set[str] | None:
+    """Return the markers of a finished slide's panel; None when its manifest is damaged."""
+    try:
+        panel = read_manifest(folder)["parameters"]["panel_content"]
+        return {marker["name"] for marker in panel["markers"]}
+    except (ResultError, KeyError, TypeError):
+        return None
 
 
 def result_folders(out: str | Path) -> list[Path]:
@@ -237,6 +259,8 @@ def _go_through(
     sources: Sequence[Path],
     work: Callable[[int, StageProgress], bool],
     progress: BatchProgress | None,
+    *,
+    step: str = "run",
 ) -> BatchSummary:
     """Do the work of each slide; keep the tables; catch what concerns one slide only."""
     tables = Tables(out)
@@ -245,13 +269,19 @@ def _go_through(
     skipped: list[str] = []
     for index, (name, source) in enumerate(zip(names, sources, strict=True)):
         news = _News(progress, source, index + 1, len(names))
+        known = tables.failures.get(name)
+        if step == "metrics" and known is not None and known.step == "run":
+            # What lies there is older than the failure: not what was asked for last.
+            failed.append(known)
+            news.end("failed", known.error)
+            continue
         try:
             done = work(index, news.running)
             row = tables.finish(out / name)
         # Even a fault of the program in one slide must not cost a night's other slides: here,
         # and nowhere else, everything is caught, and recorded with its traceback.
         except Exception as error:  # noqa: BLE001
-            failure = _failure(name, source, error)
+            failure = replace(_failure(name, source, error), step=step)
             failed.append(failure)
             tables.fail(failure)
             tables.write()
@@ -287,9 +317,12 @@ class _News:
 
 def _is_finished(folder: Path, wanted: str) -> bool:
     try:
-        return is_result_folder(folder) and read_manifest(folder).get("fingerprint") == wanted
+        read_slide_row(folder)
+        return (folder / "cells.parquet").is_file() and read_manifest(folder).get(
+            "fingerprint"
+        ) == wanted
     except ResultError:
-        return False  # damaged or of another version: analysed again
+        return False  # absent, damaged or of another version: analysed again
 
 
 def _failure(name: str, source: Path, error: Exception) -> Failure:

@@ -32,6 +32,8 @@ class Failure:
         One sentence: what was found, and what to do.
     traceback : str
         Where the program failed, when it was its own fault; empty otherwise.
+    step : {"run", "metrics"}
+        What was being done. What failed in ``run`` has no numbers to recompute.
 
     Examples
     --------
@@ -43,6 +45,7 @@ class Failure:
     file: str
     error: str
     traceback: str = ""
+    step: str = "run"
 
     def columns(self) -> dict[str, Any]:
         """Return its row of ``metrics.csv``: no number, since a failed slide is missing."""
@@ -207,6 +210,7 @@ class Tables:
                 "slide": failure.folder,
                 "file": failure.file,
                 "error": failure.error,
+                "step": failure.step,
                 "traceback": failure.traceback,
             }
             for failure in (self.failures[name] for name in names if name in self.failures)
@@ -225,7 +229,11 @@ def _read_failures(path: Path) -> dict[str, Failure]:
         content = json.loads(path.read_text(encoding="utf-8"))
         return {
             entry["slide"]: Failure(
-                entry["slide"], entry["file"], entry["error"], entry.get("traceback", "")
+                entry["slide"],
+                entry["file"],
+                entry["error"],
+                entry.get("traceback", ""),
+                entry.get("step", "run"),
             )
             for entry in content
         }

@@ -136,5 +136,6 @@ def _save_real_section(folder: Path) -> Path:
     path = folder / f"{_IHC_NAME}.tif"
     if not path.is_file():
         with replace_file(path) as temporary:
-            tifffile.imwrite(temporary, data.immunohistochemistry(), photometric="rgb")
+            section = data.immunohistochemistry()  # type: ignore[no-untyped-call]
+            tifffile.imwrite(temporary, section, photometric="rgb")
     return path

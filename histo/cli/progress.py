@@ -84,13 +84,16 @@ class _Bars:
         self._all = bars.add_task("slides", total=None)
         self._slide = bars.add_task("", total=1.0, visible=False)
         self._current = 0
+        self._done = 0.0
 
     def __call__(self, event: BatchEvent) -> None:
-        before = event.index if event.is_last else event.index - 1 + event.fraction
+        # Each stage of a slide counts from 0; the bar of all slides never goes back.
+        part = 1.0 if event.is_last else event.fraction
+        self._done = max(self._done, event.index - 1 + part)
         self._bars.update(
             self._all,
             total=event.total,
-            completed=before,
+            completed=self._done,
             description=f"slide {event.index} of {event.total}",
         )
         if event.is_last:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from histo.cli.show import print_json, print_table
+from histo.cli.show import print_json, print_table, stdout_console
 
 if TYPE_CHECKING:
     from histo.batch import BatchSummary
@@ -33,7 +33,10 @@ def print_summary(summary: BatchSummary, *, json: bool) -> None:
         print_json(summary_content(summary))
         return
     if summary.rows:
-        print_table("Metrics [95 % interval]", _COLUMNS, _metric_rows(summary.rows))
+        # Intervals need about 110 columns; they are in the files anyway.
+        wide = stdout_console().width >= _WIDE
+        title = "Metrics [95 % interval]" if wide else "Metrics (intervals are in the files)"
+        print_table(title, _COLUMNS, _metric_rows(summary.rows, intervals=wide))
     shares = list(_share_rows(summary.rows))
     if shares:
         print_table("Which cells the signal comes from", _SHARE_COLUMNS, shares)
@@ -42,6 +45,16 @@ def print_summary(summary: BatchSummary, *, json: bool) -> None:
             "Failed: these slides have no numbers",
             ["slide", "why"],
             [[failure.folder, failure.error] for failure in summary.failed],
+        )
+    flagged = [row for row in summary.rows if row.facts["flags"]]
+    if flagged:
+        print_table(
+            "Look at these before their numbers are used",
+            ["slide", "flags"],
+            [
+                [row.facts["slide"], row.facts["flags"].replace("_", " ").replace(";", ", ")]
+                for row in flagged
+            ],
         )
     skipped = f", {len(summary.skipped)} of them skipped as unchanged" if summary.skipped else ""
     typer.echo(
@@ -96,32 +109,31 @@ _COLUMNS = (
     "marker",
     "positive",
     "per mm²",
-    "% of cells",
+    "% cells",
     "H-score",
-    "% of area",
-    "look at",
+    "% area",
 )
+_WIDE = 110
 
 
-def _metric_rows(rows: Iterable[SlideRow]) -> Iterable[Sequence[str]]:
+def _metric_rows(rows: Iterable[SlideRow], *, intervals: bool) -> Iterable[Sequence[str]]:
+    show = _with_interval if intervals else _number
     for row in rows:
         metrics = {metric.name: metric for metric in row.metrics}
-        flags = row.facts["flags"].replace("_", " ").replace(";", ", ")
         markers = [name.removesuffix("_h_score") for name in metrics if name.endswith("_h_score")]
         first = [row.facts["slide"], _number(metrics.get("cell_count"))]
         if not markers:
-            density = _with_interval(metrics.get("cell_density_per_mm2"))
-            yield [*first, "(nuclei)", first[1], density, "", "", "", flags]
+            density = show(metrics.get("cell_density_per_mm2"))
+            yield [*first, "(nuclei)", first[1], density, "", "", ""]
         for index, marker in enumerate(markers):
             yield [
                 *(first if index == 0 else ("", "")),
                 marker,
                 _number(metrics.get(f"{marker}_count")),
-                _with_interval(metrics.get(f"{marker}_density_per_mm2")),
-                _with_interval(metrics.get(f"{marker}_percent")),
+                show(metrics.get(f"{marker}_density_per_mm2")),
+                show(metrics.get(f"{marker}_percent")),
                 _number(metrics.get(f"{marker}_h_score")),
                 _number(metrics.get(f"{marker}_positive_area_percent")),
-                flags if index == 0 else "",
             ]
 
 

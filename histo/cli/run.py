@@ -12,6 +12,7 @@ from rich.console import Console
 from histo.cli.progress import show_progress
 from histo.cli.report import print_summary
 from histo.cli.usage import UsageError, parse_thresholds, usage_problems
+from histo.errors import PanelError
 
 if TYPE_CHECKING:
     from histo.pipeline import Settings
@@ -158,7 +159,10 @@ def recompute_slides(out: Path, options: Sequence[str], *, json: bool, quiet: bo
     with usage_problems():
         folders = result_folders(out)
         check_writable(folders[0].parent)
-    with show_progress(Console(stderr=True), quiet=quiet) as progress:
-        summary = recompute_folder(out, thresholds, progress=progress)
+    try:
+        with show_progress(Console(stderr=True), quiet=quiet) as progress:
+            summary = recompute_folder(out, thresholds, progress=progress)
+    except PanelError as error:
+        raise UsageError(str(error)) from error
     print_summary(summary, json=json)
     return 1 if summary.failed else 0

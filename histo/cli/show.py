@@ -76,9 +76,12 @@ def print_table(
     rows = [list(row) for row in rows]
     table = Table(box=box.SIMPLE_HEAD)
     for index, column in enumerate(columns):
-        numbers = all(_is_number(row[index]) for row in rows)
+        numbers = bool(rows) and all(_is_number(row[index]) for row in rows)
         table.add_column(
-            escape(column), justify="right" if numbers and rows else "left", overflow="fold"
+            escape(column),
+            justify="right" if numbers else "left",
+            no_wrap=numbers,
+            overflow="fold",
         )
     for row in rows:
         table.add_row(*(escape(cell) for cell in row))
