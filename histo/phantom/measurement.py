@@ -30,7 +30,7 @@ def _disc(
 def _draw_discs(
     seed: int, side: tuple[int, int]
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_], NDArray[np.int64]]:
-    """Nuclei, cells, tissue on the 1 µm grid, and a grade for each cell."""
+    """Nuclei, cells, tissue on the 1 µm grid, and a shuffled number for each cell."""
     rng = np.random.default_rng(seed)
     nuclei, cells = np.zeros(side, np.int32), np.zeros(side, np.int32)
     tissue = np.zeros(side, bool)
@@ -44,7 +44,7 @@ def _draw_discs(
             radius = float(rng.integers(3, 7)) + 0.5
             cells[_disc(y - cy, x - cx, radius + _CYTOPLASM_UM)] = number
             nuclei[_disc(y - cy, x - cx, radius)] = number
-    return nuclei, cells, tissue, rng.permutation(np.arange(number) % len(MARKER_LEVELS))
+    return nuclei, cells, tissue, rng.permutation(number)
 
 
 def _repeat(array: NDArray[Any], times: int) -> NDArray[Any]:
@@ -131,10 +131,10 @@ def paint_measurement_phantom(
     if min(extent_um) < least or max(extent_um) * repeat > 8192:
         raise ValueError(f"extent_um must be at least {least} and at most 8192 px, got {extent_um}")
     nuclei, cells, tissue, order = _draw_discs(seed, extent_um)
-    # Each marker shifts the grades, so that a duplex shows every combination of two grades.
+    # Every four cells hold each grade once; each marker turns them by its own step, so that a
+    # duplex shows every combination of two grades.
     roles = [role for role in PANEL_PLANES[panel] if role not in ("nuclear", "eosin")]
-    index = np.arange(order.size)
-    grades = {role: (order + k * (index // 4)) % 4 for k, role in enumerate(roles)}
+    grades = {role: (order + k * (order // 4)) % 4 for k, role in enumerate(roles)}
     mixed = _paint_planes(panel, nuclei, cells, tissue, grades)
     names = tuple(mixed)
     planes = _repeat(np.stack(list(mixed.values()), -1), repeat)

@@ -36,8 +36,8 @@ def transmit(od: Plane, vectors: ArrayLike, white_point: ArrayLike) -> Plane:
     --------
     >>> import numpy as np
     >>> light = transmit(np.full((1, 1, 1), 1.0, np.float32), [[1.0, 0.5, 0.0]], [250, 250, 250])
-    >>> light.round(1).tolist()
-    [[[25.0, 79.1, 250.0]]]
+    >>> light.round().tolist()
+    [[[25.0, 79.0, 250.0]]]
     """
     total = od @ np.asarray(vectors, np.float32)
     total *= np.float32(-np.log(10.0))
