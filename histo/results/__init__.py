@@ -6,7 +6,7 @@ from histo.results.drawing import write_png
 from histo.results.field import draw_field
 from histo.results.folder import check_writable, replace_file, result_folder
 from histo.results.gallery import GalleryCell, choose_cells, draw_gallery
-from histo.results.geojson import GEOJSON_NAMES, write_geojson
+from histo.results.geojson import GEOJSON_NAMES, measurement_name, write_geojson
 from histo.results.labels import LabelWriter, open_labels
 from histo.results.outlines import Outlines, OutlineWriter, Rings, read_outlines
 from histo.results.overview import Caption, draw_overview
@@ -45,6 +45,7 @@ __all__ = [
     "draw_overview",
     "input_record",
     "make_manifest",
+    "measurement_name",
     "open_labels",
     "read_manifest",
     "read_outlines",

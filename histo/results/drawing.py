@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
 
 from histo.errors import ResultError
 from histo.results.calls import Rgb
@@ -132,20 +133,13 @@ def scale_bar(axes: Axes, pixel_size_um: float, *, pixels_per_data: float = 1.0)
     length = length_um / pixel_size_um
     unit = 1 / pixels_per_data
     name = f"{length_um / 1000:g} mm" if length_um >= 1000 else f"{length_um:g} µm"
-    x, y = 14 * unit, height - 16 * unit
-    box = {"boxstyle": "square,pad=0.25", "facecolor": "white", "edgecolor": "none", "alpha": 0.8}
-    axes.text(
-        x,
-        y - 8 * unit,
-        name,
-        ha="left",
-        va="bottom",
-        fontsize=10,
-        color="black",
-        bbox=box,
-    )
-    axes.plot([x, x + length], [y, y], color="white", linewidth=6, solid_capstyle="butt")
-    axes.plot([x, x + length], [y, y], color="black", linewidth=3, solid_capstyle="butt")
+    x, y = 18 * unit, height - 22 * unit
+    inside = max(length, 62 * unit)
+    box = (x - 8 * unit, y - 27 * unit), inside + 16 * unit, 37 * unit
+    axes.add_patch(Rectangle(*box, facecolor="white", edgecolor="none", alpha=0.85, zorder=3))
+    axes.text(x, y - 6 * unit, name, va="bottom", fontsize=10, color="black", zorder=4)
+    line: dict[str, Any] = {"color": "black", "linewidth": 3, "solid_capstyle": "butt", "zorder": 4}
+    axes.plot([x, x + length], [y, y], **line)
 
 
 def legend_lines(entries: Mapping[str, Rgb]) -> list[Line2D]:

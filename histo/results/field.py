@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.collections import LineCollection
 
 from histo.cells import cell_outlines
-from histo.results.calls import call_classes
+from histo.results.calls import Rgb, call_classes
 from histo.results.drawing import (
     Image,
     image_axes,
@@ -26,6 +26,7 @@ __all__ = ["draw_field"]
 _MARGIN = 16
 _HEAD = 46
 _FOOT = 64
+_DARK = 80
 
 
 def draw_field(
@@ -78,18 +79,23 @@ def draw_field(
     text(figure, _MARGIN, 12, title, fontsize=13, weight="bold")
     plain = image_axes(figure, rgb, left=_MARGIN, top=_HEAD, zoom=zoom)
     scale_bar(plain, pixel_size_um, pixels_per_data=zoom)
-    drawn = image_axes(figure, rgb, left=2 * _MARGIN + width * zoom, top=_HEAD, zoom=zoom)
+    # Fluorescence is dimmed below the outlines, or bright signal would swallow them.
+    is_dark = bool(rgb.mean() < _DARK)
+    below = (rgb * 0.6).astype(np.uint8) if is_dark else rgb
+    drawn = image_axes(figure, below, left=2 * _MARGIN + width * zoom, top=_HEAD, zoom=zoom)
     shown = cells[cells["cell_id"].isin(np.unique(labels[labels > 0]))]
     codes, classes = call_classes(shown)
     rings = cell_outlines(labels, shown["cell_id"].to_numpy())
     lines = [rings[cell_id][:, ::-1] for cell_id in shown["cell_id"].tolist()]
-    colours = [unit_rgb(classes[code].rgb) for code in codes.tolist()]
+    paints = [_lightened(one.rgb) if is_dark else one.rgb for one in classes]
+    colours = [unit_rgb(paints[code]) for code in codes.tolist()]
     # A dark line below keeps pale colours visible on pale tissue, and red ones on brown.
     drawn.add_collection(LineCollection(lines, colors="black", linewidths=2.6, alpha=0.5))
     drawn.add_collection(LineCollection(lines, colors=colours, linewidths=1.6))
     counts = np.bincount(codes, minlength=len(classes))
     entries = {
-        f"{one.label} ({count})": one.rgb for one, count in zip(classes, counts, strict=True)
+        f"{one.label} ({count})": paint
+        for one, paint, count in zip(classes, paints, counts, strict=True)
     }
     if entries:
         figure.legend(
@@ -102,3 +108,8 @@ def draw_field(
         )
     notice(figure)
     return rendered(figure)
+
+
+def _lightened(rgb: Rgb) -> Rgb:
+    red, green, blue = ((2 * value + 255) // 3 for value in rgb)
+    return red, green, blue

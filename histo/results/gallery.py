@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from histo.results.calls import GRADES, NEGATIVE
 from histo.results.drawing import (
@@ -35,6 +36,12 @@ _HEAD = 48
 _HISTOGRAM = 190
 _ROW_HEAD = 26
 _FOOT = 30
+_ROW_NAMES = {
+    "nearest": "Nearest to the threshold, on either side",
+    "positive": "Positive",
+    "negative": "Negative",
+    "rejected": "Above the threshold but not called (size, shape or another flag)",
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,9 +152,11 @@ def draw_gallery(
     Parameters
     ----------
     rows : mapping of str to sequence of GalleryCell
-        A row's name and its cells, e.g. in the order of :func:`choose_cells`.
+        A row's name and its cells; the names of :func:`choose_cells` are written out.
     values : float (N,)
-        The measurement of every cell of the slide; NaN is left out.
+        The measurement of every cell of the slide; NaN is left out. The histogram's last bar
+        also holds the highest 0.5 %, and its heights are drawn as square roots, so that few
+        positive cells are seen beside many negative ones.
     thresholds : sequence of float
         Where 1+ (and 2+, 3+) begin, rising.
     quantity : str
@@ -176,11 +185,12 @@ def draw_gallery(
     body = sum(_ROW_HEAD + count * step for count in lines.values())
     figure = new_figure(width, _HEAD + _HISTOGRAM + 44 + body + _FOOT)
     text(figure, _MARGIN, 14, title, fontsize=13, weight="bold")
-    axes = pixel_axes(figure, _MARGIN + 44, _HEAD, width - 2 * _MARGIN - 44, _HISTOGRAM - 8)
+    axes = pixel_axes(figure, _MARGIN + 58, _HEAD, width - 2 * _MARGIN - 58, _HISTOGRAM - 8)
     _draw_histogram(axes, np.asarray(values, dtype=np.float64), thresholds, quantity)
     top = _HEAD + _HISTOGRAM + 44
     for name, cells in rows.items():
-        caption = f"{name} ({len(cells)} shown)" if cells else f"{name}: none"
+        words = _ROW_NAMES.get(name, name)
+        caption = f"{words}: {len(cells)} shown" if cells else f"{words}: none"
         text(figure, _MARGIN, top, caption, fontsize=11, weight="bold")
         top += _ROW_HEAD
         for index, cell in enumerate(cells):
@@ -222,8 +232,8 @@ def _draw_histogram(
     thresholds = [threshold for threshold in thresholds if np.isfinite(threshold)]
     low, high = 0.0, 1.5 * max(thresholds, default=0.0)
     if len(values):
-        low = min(low, float(np.quantile(values, 0.001)))
-        high = max(high, float(np.quantile(values, 0.999)))
+        low = min(low, float(np.quantile(values, 0.005)))
+        high = max(high, float(np.quantile(values, 0.995)))
     edges = _bins(low, max(high, low + 1e-9), thresholds, len(values))
     counts, _ = np.histogram(np.clip(values, edges[0], edges[-1]), edges)
     middles = (edges[1:] + edges[:-1]) / 2
@@ -236,7 +246,7 @@ def _draw_histogram(
             f"{number}+ ≥ {threshold:.4g}",
             (threshold, 1),
             xycoords=("data", "axes fraction"),
-            xytext=(4, -3),
+            xytext=(4, -3 - 13 * (number - 1)),
             textcoords="offset points",
             va="top",
             fontsize=9,
@@ -244,6 +254,9 @@ def _draw_histogram(
         )
     axes.set_xlim(edges[0], edges[-1])
     axes.set_xlabel(f"{quantity} ({len(values)} cells)", fontsize=10)
+    axes.set_ylim(0, 1.08 * max(1, counts.max()))
+    axes.set_yscale("function", functions=(np.sqrt, np.square))
+    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.set_ylabel("cells", fontsize=10)
     axes.tick_params(labelsize=9, colors=SOFT)
     axes.spines[["top", "right"]].set_visible(False)

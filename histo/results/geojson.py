@@ -19,7 +19,7 @@ import pandas as pd
 from histo.results.calls import CallClass, call_classes, called_markers
 from histo.results.outlines import Outlines, Rings
 
-__all__ = ["GEOJSON_NAMES", "write_geojson"]
+__all__ = ["GEOJSON_NAMES", "measurement_name", "write_geojson"]
 
 #: The names that :func:`write_geojson` gives: plain, and compressed for slides of many cells.
 GEOJSON_NAMES = ("cells.geojson", "cells.geojson.gz")
