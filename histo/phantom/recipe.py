@@ -62,6 +62,11 @@ class Optics:
         camera's shot and read noise.
     jpeg_quality
         1-100, or 0 for no compression.
+
+    Examples
+    --------
+    >>> Optics(noise=0.0).noise
+    0.0
     """
 
     blur_um: float = 0.35
@@ -99,6 +104,11 @@ class Appearance:
         Eosin of tumour cytoplasm.
     optics
         None leaves the image noise free: exactly Beer-Lambert, rounded to 8 bits.
+
+    Examples
+    --------
+    >>> Appearance(dab_gain=0.8).dab_gain
+    0.8
     """
 
     hematoxylin: Vector = field(default_factory=lambda: _built_in("h-dab", "hematoxylin"))
@@ -152,6 +162,11 @@ class Composition:
         Share of nuclei that lie out of focus.
     pen
         Whether a felt pen's stroke runs along the section's outside.
+
+    Examples
+    --------
+    >>> Composition(tumour=0.9).tumour
+    0.9
     """
 
     tumour: float = 0.4
@@ -200,7 +215,14 @@ class Recipe:
 
 
 def random_optics(rng: np.random.Generator) -> Optics:
-    """Draw a scanner: from soft and clean to over-sharpened and heavily compressed."""
+    """Draw a scanner: from soft and clean to over-sharpened and heavily compressed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> 0.2 < random_optics(np.random.default_rng(0)).blur_um < 0.6
+    True
+    """
     return Optics(
         blur_um=float(rng.uniform(0.22, 0.6)),
         sharpen=float(rng.choice([0.0, rng.uniform(0.1, 0.6), rng.uniform(0.6, 1.4)])),
@@ -257,7 +279,14 @@ def random_appearance(rng: np.random.Generator) -> Appearance:
 
 
 def random_composition(rng: np.random.Generator) -> Composition:
-    """Draw a piece of tissue: from bare stroma to solid tumour, follicle, fat or edge."""
+    """Draw a piece of tissue: from bare stroma to solid tumour, follicle, fat or edge.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> 0 <= random_composition(np.random.default_rng(0)).tumour <= 1
+    True
+    """
     return Composition(
         tumour=float(rng.uniform(0.0, 0.95)),
         tumour_nucleus_um=float(rng.uniform(7.5, 14.0)),

@@ -41,6 +41,13 @@ class Phantom:
         Pixel size, µm.
     panel
         Name of the panel.
+
+    Examples
+    --------
+    >>> from histo.phantom import paint_measurement_phantom
+    >>> phantom = paint_measurement_phantom("foxp3-dab")
+    >>> phantom.names, phantom.plane("dab").shape
+    (('hematoxylin', 'dab'), (512, 512))
     """
 
     image: NDArray[np.uint8] | NDArray[np.uint16]
@@ -112,6 +119,13 @@ def summarize(phantom: Phantom) -> dict[str, float]:
     dict
         ``cells``, ``tissue_mm2`` and, for each marker, ``<marker>_positive``,
         ``<marker>_positive_fraction``, ``<marker>_positive_per_mm2``, ``<marker>_h_score``.
+
+    Examples
+    --------
+    >>> from histo.phantom import paint_measurement_phantom
+    >>> true = summarize(paint_measurement_phantom("rankl-dab"))
+    >>> true["cells"], true["rankl_h_score"]
+    (64.0, 150.0)
     """
     cells = phantom.cells
     area_mm2 = phantom.tissue_area_um2 / 1e6
