@@ -26,6 +26,7 @@ resolution, by `histo.tissue.blurred_mask`, and painted in by the pipeline."""
 
 PEN, COVERSLIP_EDGE, FOLD, BLUR = 1, 2, 3, 4
 
+_GRID_UM = 8.0
 _PEN_RADIUS_UM, _MIN_PEN_UM2, _MARGIN_UM = 24.0, 20_000.0, 16.0
 _PEN_REACH_UM, _PEN_GAP_UM = 600.0, 48.0
 _EDGE_CONTRAST_OD, _EDGE_BAND_UM, _EDGE_GRID_UM = 0.05, 500.0, 32.0
@@ -53,7 +54,7 @@ def find_artefacts(
     Parameters
     ----------
     rgb : uint8 (Y, X, 3)
-        A low level, 4-16 µm/px. Finer pictures are averaged down to 4 µm/px inside.
+        A low level, 4-16 µm/px. Finer pictures are averaged down to 8 µm/px inside.
     pixel_size_um : float
         Size of a pixel, µm.
     tissue : bool (Y, X)
@@ -86,7 +87,7 @@ def find_artefacts(
         raise ValueError(f"tissue is {tissue.shape}, rgb {rgb.shape}: they must match")
     if rgb.size == 0:
         return np.zeros(rgb.shape[:2], np.uint8)
-    factor = coarsen_factor(pixel_size_um)
+    factor = coarsen_factor(pixel_size_um, _GRID_UM)
     size = pixel_size_um * factor
     density = relative_density(coarsen(rgb, factor))
     inside = coarsen(tissue, factor) >= 0.5
@@ -154,7 +155,7 @@ def _find_edges(density: Float, pixel_size_um: float) -> Mask:
     line = _morph(line, cv2.MORPH_CLOSE, 2 * _MARGIN_UM / pixel_size_um)
     # Long lines are as plain on a coarser grid, and found there much faster.
     factor = max(1, round(_EDGE_GRID_UM / pixel_size_um))
-    coarse = coarsen(line, factor) >= 0.4
+    coarse = _morph(coarsen(line, factor) >= 0.3, cv2.MORPH_DILATE, 1)
     length = round(_STRAIGHT_UM / (pixel_size_um * factor))
     if max(coarse.shape) < length or coarse.sum() < length:
         return np.zeros(line.shape, bool)
@@ -164,13 +165,13 @@ def _find_edges(density: Float, pixel_size_um: float) -> Mask:
 
 
 def _straight_parts(mask: Mask, length_px: int) -> Mask:
-    """Return what holds a straight line of that length, in any of 24 directions.
+    """Return what holds a straight line of that length, in any of 36 directions.
 
     Cracks and crossings stay out, and an edge that bows is followed piece by piece.
     """
     image = mask.astype(np.uint8)
     found = np.zeros(mask.shape, bool)
-    for angle in np.arange(0.0, np.pi, np.pi / 24):
+    for angle in np.arange(0.0, np.pi, np.pi / 36):
         half = (length_px - 1) / 2
         x, y = round(half * np.cos(angle)), round(half * np.sin(angle))
         kernel = np.zeros((2 * abs(y) + 1, 2 * abs(x) + 1), np.uint8)
@@ -203,9 +204,12 @@ def _find_folds(density: Float, pixel_size_um: float, tissue: Mask) -> Mask:
         return np.zeros(tissue.shape, bool)
     typical = float(np.median(cells))
     brown = density[..., 2] > 0.85 * density[..., :2].max(axis=2)
-    band = _tophat(mean, _FOLD_BAND_UM / pixel_size_um)
-    dark = (mean > max(_MIN_FOLD_OD, _FOLD_RATIO * typical)) & (band > 0.5 * typical)
-    dark &= tissue & ~brown
+    dark = tissue & ~brown & (mean > max(_MIN_FOLD_OD, _FOLD_RATIO * typical))
+    if not dark.any():
+        return np.zeros(tissue.shape, bool)
+    # A disc, not a square: round nodules must leave no rim behind.
+    soft = np.asarray(cv2.GaussianBlur(mean, (0, 0), _MARGIN_UM / pixel_size_um), np.float32)
+    dark &= _tophat(soft, _FOLD_BAND_UM / pixel_size_um, cv2.MORPH_ELLIPSE) > 0.4 * soft
     dark = _morph(dark, cv2.MORPH_CLOSE, _MARGIN_UM / pixel_size_um)
     found = _bands(dark, pixel_size_um)
     return _morph(found, cv2.MORPH_DILATE, _MARGIN_UM / 2 / pixel_size_um)
@@ -233,10 +237,11 @@ def _bent_length(island: Mask) -> float:
     return float(half + np.sqrt(max(half * half - 4 * float(island.sum()), 0.0))) / 2
 
 
-def _tophat(values: Float, width_px: float) -> Float:
+def _tophat(values: Float, width_px: float, shape: int = cv2.MORPH_RECT) -> Float:
     """Return how far narrow bands stand above what surrounds them."""
     side = max(3, 2 * round(width_px / 2) + 1)
-    opened = cv2.morphologyEx(values, cv2.MORPH_OPEN, np.ones((side, side), np.uint8))
+    kernel = cv2.getStructuringElement(shape, (side, side))
+    opened = cv2.morphologyEx(values, cv2.MORPH_OPEN, kernel)
     return np.asarray(values - opened, np.float32)
 
 

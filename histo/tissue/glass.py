@@ -39,9 +39,9 @@ def check_pixel_size(pixel_size_um: float) -> None:
         raise ValueError(f"pixel_size_um must be positive, got {pixel_size_um!r}")
 
 
-def coarsen_factor(pixel_size_um: float) -> int:
-    """Return how many pixels to average, so that one spans at least 4 µm."""
-    return max(1, int(np.ceil(MIN_PIXEL_SIZE_UM / pixel_size_um - 1e-6)))
+def coarsen_factor(pixel_size_um: float, at_least_um: float = MIN_PIXEL_SIZE_UM) -> int:
+    """Return how many pixels to average, so that one spans at least 4 µm, or as asked."""
+    return max(1, int(np.ceil(at_least_um / pixel_size_um - 1e-6)))
 
 
 def coarsen(image: npt.NDArray[np.generic], factor: int) -> npt.NDArray[np.float32]:

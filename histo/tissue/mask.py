@@ -27,7 +27,7 @@ MIN_TISSUE_UM2 = 2_500.0
 _SEED_CHROMA_OD, _WEAK_CHROMA_OD, _WEAK_OD = 0.012, 0.008, 0.03
 _TEXTURE_OD, _SURE_CHROMA_OD = 0.006, 0.04
 _MAX_NOISE_OD = 0.03
-_SMOOTHING_UM, _CLOSING_UM = 5.0, 12.0
+_SMOOTHING_UM, _CLOSING_UM = 3.0, 12.0
 
 
 def tissue_mask(rgb: npt.NDArray[np.uint8], pixel_size_um: float) -> npt.NDArray[np.bool_]:
@@ -137,15 +137,17 @@ def _bright(values: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
     if high <= low:
         return np.zeros(values.shape, bool)
     counts, edges = np.histogram(values, bins=256, range=(low, high))
-    smooth = np.convolve(counts, np.ones(5) / 5, mode="same")
+    smooth = np.convolve(counts, np.hanning(23) / 11, mode="same")
     # The background is the lowest mode that holds a fair share of the tallest one.
     peaks = (smooth >= np.roll(smooth, 1)) & (smooth >= np.roll(smooth, -1))
-    first = int(np.argmax(peaks & (smooth >= 0.2 * smooth.max())))
+    first = int(np.argmax(peaks & (smooth >= 0.3 * smooth.max())))
     dark = float(edges[first] + edges[first + 1]) / 2
+    # Noise from below the mode is blind to what tissue adds above it; noise between
+    # neighbours is blind to an uneven background.
     below = values[values <= dark]
     noise = 1.4826 * float(np.median(dark - below)) if below.size else 0.0
-    noise = max(noise, (high - low) / 512)
-    # Half noise from below the mode is blind to what tissue adds above it.
+    steps = np.abs(np.diff(values, axis=1))[values[:, 1:] <= dark + 3.0 * noise]
+    noise = max(noise, 1.4826 * float(np.median(steps)) if steps.size else 0.0, (high - low) / 512)
     threshold = dark + max(6.0 * noise, 0.04 * (high - dark), 0.1 * abs(dark))
     strong = values > dark + 2.0 * (threshold - dark)
     return _hysteresis(values > threshold, strong)
