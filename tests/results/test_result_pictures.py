@@ -244,3 +244,13 @@ def test_png_to_nowhere(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ResultError, match="could not be written"):
         write_png(tmp_path / "file" / "a.png", np.zeros((2, 2, 3), np.uint8))
+
+
+def test_fluorescence_is_dimmed_below_the_outlines():
+    field = np.zeros((100, 200, 3), np.uint8)
+    field[20:40, 20:40] = 200
+    labels = (field[..., 0] > 0).astype(np.int32)
+    picture = draw_field(field, labels, cells_at([(0, 0)], [0]), pixel_size_um=0.5)
+    left, right = picture[46 + 120, 16 + 120], picture[46 + 120, 32 + 800 + 120]
+    assert left.tolist() == [200] * 3
+    assert right.tolist() == [120] * 3
