@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
@@ -12,7 +15,11 @@ import histo
 from histo.cli.progress import show_progress
 from histo.cli.report import print_summary
 from histo.cli.run import RunOptions, make_settings
+from histo.cli.show import print_table
 from histo.cli.usage import UsageError, usage_problems
+
+if TYPE_CHECKING:
+    from histo.batch import BatchProgress, BatchSummary
 
 __all__ = ["IHC_PIXEL_SIZE_UM", "run_demo", "sample_slides"]
 
@@ -99,20 +106,75 @@ def run_demo(out: Path, panels: Sequence[str], *, force: bool, json: bool, quiet
     if not panels or _IHC_PANEL in panels:
         real = _save_real_section(out / "images")
         batches.append((RunOptions(_IHC_PANEL, IHC_PIXEL_SIZE_UM), [real]))
+    total = sum(len(paths) for _, paths in batches)
     with show_progress(Console(stderr=True), quiet=quiet) as progress:
-        summary = merge_summaries(
-            [
-                analyze_folder(paths, out, make_settings(options), force=force, progress=progress)
-                for options, paths in batches
-            ]
-        )
+        summaries: list[BatchSummary] = []
+        for options, paths in batches:
+            before = sum(len(one.rows) + len(one.failed) for one in summaries)
+            tell = None if progress is None else _renumbered(progress, before, total)
+            settings = make_settings(options)
+            summaries.append(analyze_folder(paths, out, settings, force=force, progress=tell))
+    summary = merge_summaries(summaries)
     print_summary(summary, json=json)
     if not json:
-        typer.echo(
-            f"The painted samples have known truth: see {samples_readme()}. {_IHC_NAME} is a real "
-            f"section (colon, cytoplasmic DAB) whose pixel size is assumed: {IHC_PIXEL_SIZE_UM} µm."
-        )
+        _print_truth(summary, [path for paths in samples.values() for path in paths])
     return 1 if summary.failed else 0
+
+
+def _renumbered(progress: BatchProgress, before: int, total: int) -> BatchProgress:
+    """Count the slides of several batches through."""
+    return lambda event: progress(replace(event, index=before + event.index, total=total))
+
+
+def _print_truth(summary: BatchSummary, samples: Sequence[Path]) -> None:
+    """Print what was counted beside what was painted."""
+    from histo.slide import slide_name
+
+    truths = {slide_name(path): _painted(path) for path in samples}
+    rows = []
+    for row in summary.rows:
+        truth = truths.get(row.facts["slide"])
+        if truth:
+            found = {metric.name: metric.value for metric in row.metrics}
+            rows.append(
+                [
+                    row.facts["slide"],
+                    *(
+                        f"{found[name]:,.0f} / {truth[name]:,}" if name in truth else ""
+                        for name in _COUNTS
+                    ),
+                ]
+            )
+    if rows:
+        print_table(
+            "Counted / painted (a score on painted images is no accuracy on tissue)",
+            ["slide", "cells", "FOXP3+", "RANKL+"],
+            rows,
+        )
+    typer.echo(
+        f"{_IHC_NAME} is a real section (colon, cytoplasmic and membranous DAB); its pixel size "
+        f"is assumed to be {IHC_PIXEL_SIZE_UM} µm. The painted samples: {samples_readme()}"
+    )
+
+
+_COUNTS = ("cell_count", "foxp3_count", "rankl_count")
+
+
+def _painted(sample: Path) -> dict[str, int]:
+    """Count the nuclei and the positive cells in a sample's truth table, if it has one."""
+    from histo.slide import slide_name
+
+    table = sample.with_name(f"{slide_name(sample)}.truth.csv")
+    if not table.is_file():
+        return {}
+    with table.open(encoding="utf-8-sig", newline="") as stream:
+        cells = list(csv.DictReader(stream))
+    counts = {"cell_count": len(cells)}
+    for marker in ("foxp3", "rankl"):
+        column = f"{marker}_positive"
+        if cells and column in cells[0]:
+            counts[f"{marker}_count"] = sum(cell[column].lower() == "true" for cell in cells)
+    return counts
 
 
 def samples_readme() -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -83,7 +84,7 @@ class _Bars:
         self._bars = bars
         self._all = bars.add_task("slides", total=None)
         self._slide = bars.add_task("", total=1.0, visible=False)
-        self._current = 0
+        self._current: Path | None = None
         self._done = 0.0
 
     def __call__(self, event: BatchEvent) -> None:
@@ -100,8 +101,8 @@ class _Bars:
             self._bars.update(self._slide, visible=False)
             self._bars.console.print(_last_line(event, colour=True), highlight=False)
             return
-        if event.index != self._current:
-            self._current = event.index
+        if event.slide != self._current:
+            self._current = event.slide
             self._bars.reset(self._slide)
         self._bars.update(
             self._slide,
@@ -132,7 +133,7 @@ class PlainProgress:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._current = 0
+        self._current: Path | None = None
         self._started = self._told = 0.0
 
     def __call__(self, event: BatchEvent) -> None:
@@ -140,8 +141,8 @@ class PlainProgress:
         now = time.monotonic()
         if event.is_last:
             self._line(_last_line(event, colour=False))
-        elif event.index != self._current:
-            self._current, self._started, self._told = event.index, now, now
+        elif event.slide != self._current:
+            self._current, self._started, self._told = event.slide, now, now
             self._line(f"{_place(event)}: {event.stage}")
         elif now - self._told >= _SECONDS_BETWEEN_LINES:
             self._told = now

@@ -97,6 +97,13 @@ def test_progress_tells_each_slide_from_start_to_end(finished):
     assert all(0 <= event.fraction <= 1 for event in events)
 
 
+def test_a_section_smaller_than_the_halo_is_analysed(tmp_path, paint_section):
+    slide = paint_section(tmp_path / "small.tif", side_px=96)
+    summary = analyze_folder(slide, tmp_path / "out", PANEL)
+    assert not summary.failed
+    assert float(table(tmp_path / "out")["small"]["cell_count"]) > 0
+
+
 def test_a_rerun_skips_what_is_finished_and_tries_what_failed(copy):
     before = made(copy / "out")
     summary = analyze_folder(copy / "in", copy / "out", PANEL)
@@ -123,7 +130,7 @@ def test_what_changed_is_done_again(copy, paint_section):
 
 @pytest.mark.parametrize(
     "settings",
-    [Settings("foxp3-dab", thresholds={"foxp3": 0.3}), Settings("foxp3-dab", pixel_size_um=0.4)],
+    [Settings("foxp3-dab", thresholds={"foxp3": 0.3}), Settings("foxp3-dab", pixel_size_um=0.45)],
     ids=["threshold", "pixel size"],
 )
 def test_other_settings_are_another_result(copy, settings):

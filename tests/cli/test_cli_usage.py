@@ -67,7 +67,7 @@ PANEL = ("--panel", "foxp3-dab")
         (["run", "{slide}", "-o", "{out}", *PANEL, "--threshold", "cd8=0.2"], 'no marker "cd8"'),
         (["run", "{slide}", "-o", "{out}", *PANEL, "--pixel-size", "500"], "--pixel-size 500"),
         (["run", "{slide}", "-o", "{out}", *PANEL, "--pixel-size", "nan"], "--pixel-size nan"),
-        (["run", "{slide}", "-o", "{out}", *PANEL, "--pixel-size", "x"], "not a valid"),
+        (["run", "{slide}", "-o", "{out}", *PANEL, "--pixel-size", "x"], "valid number"),
         (["run", "{slide}", "-o", "{out}", *PANEL, "--model", "best"], "no model 'best'"),
         (["run", "{slide}", "-o", "{out}", *PANEL, "--stains", "blue"], "blue"),
         (["run", "{slide}", "-o", "{slide}", *PANEL], r"cannot be|could not be"),
