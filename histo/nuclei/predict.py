@@ -69,7 +69,7 @@ class NucleiModel:
             ),
         ):
             planes = self._net(x)[0].float()
-        planes[0::2].sigmoid_()  # foreground and dab_positive are logits, distance is not
+            planes[0::2].sigmoid_()  # foreground and dab_positive are logits, distance is not
         result: NDArray[np.float32] = planes.permute(1, 2, 0).cpu().numpy()
         return np.ascontiguousarray(result[:height, :width])
 

@@ -283,6 +283,6 @@ def _key_numbers(
             (f"{title}+ / mm²", shown(f"{name}_density_per_mm2", ",.1f")),
             (f"{title}+ %", shown(f"{name}_percent", ".1f")),
             (f"{title} H-score", shown(f"{name}_h_score", ".0f")),
-            (f"{title} 1+/2+/3+ from", f"{values} ({cut.source})"),
+            (f"{title} cut-offs", f"{values} ({cut.source})"),
         ]
     return tuple(lines)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -75,7 +75,7 @@ def survey_slide(slide: Slide, panel: Panel, *, stains: str | None = None) -> Su
     panel : Panel
     stains : str, optional
         Name or path of stain vectors instead of the panel's, or ``"estimate"`` to fit the
-        panel's to the slide.
+        panel's to the slide. By default the panel's are fitted only when they fail the check.
 
     Returns
     -------
@@ -96,20 +96,48 @@ def survey_slide(slide: Slide, panel: Panel, *, stains: str | None = None) -> Su
     artefacts = find_artefacts(picture, um, tissue)
     white = estimate_white_point(picture, ~tissue)
     fields = sample_fields(slide, tissue & (artefacts == 0), um)
-    wish = stains or panel.stains
-    reference = load_stains(panel.stains if wish == "estimate" else wish)
-    if len(fields) and (wish == "estimate" or reference.provisional):
-        reference = estimate_stains(fields.reshape(-1, 3), reference, white.value)
-    pixels = fields.reshape(-1, 3)
-    check = check_stains(pixels, reference, white.value, (pixels.min(-1) < 225))
-    return Survey(um, picture, tissue, artefacts, white, reference, check)
+    matrix, check = _settle_stains(fields.reshape(-1, 3), panel, white, wish=stains)
+    return Survey(um, picture, tissue, artefacts, white, matrix, check)
+
+
+def _settle_stains(
+    pixels: npt.NDArray[np.uint8], panel: Panel, white: WhitePoint, *, wish: str | None
+) -> tuple[StainMatrix, StainCheck]:
+    """Take the stains asked for; without a wish, the panel's where they fit, else the slide's own.
+
+    Scanners differ in colour so much that one set of vectors turns blue nuclei brown on one
+    of them and brown ones blue on the next. Vectors estimated from the slide replace the
+    panel's when those fail the check and the estimate leaves less unexplained.
+    """
+    asked_to_estimate = wish == "estimate"
+    default = str(panel.stains)
+    matrix = load_stains(default if wish is None or asked_to_estimate else wish)
+    stained = pixels.min(-1) < 0.9 * white.value.min()
+    check = check_stains(pixels, matrix, white.value, stained)
+    if not stained.any():
+        return matrix, check
+    doubtful = wish is None and not check.passed
+    if asked_to_estimate or matrix.provisional or doubtful:
+        own = estimate_stains(pixels[stained], matrix, white.value)
+        own_check = check_stains(pixels, own, white.value, stained)
+        if asked_to_estimate or matrix.provisional or _misfit(own_check) < _misfit(check):
+            flags = (*own_check.flags, "stains_estimated") if doubtful else own_check.flags
+            return own, replace(own_check, flags=flags)
+    return matrix, check
+
+
+def _misfit(check: StainCheck) -> float:
+    """How much of the colour the vectors leave unexplained, or explain by less than nothing."""
+    values = check.values
+    return values["negative_fraction"] + float(np.nan_to_num(values.get("residual_fraction", 0.0)))
 
 
 def _survey_channels(
     slide: Slide, panel: Panel, picture: npt.NDArray[Any], um: float
 ) -> Survey:
     tissue = tissue_mask_channels(picture, um)
-    nuclear = panel.resolve_channels(slide.channel_names)[0]
+    at = panel.channel_names.index(str(panel.nuclear_channel))
+    nuclear = panel.resolve_channels(slide.channel_names)[at]
     background = picture[..., nuclear][~tissue]
     if background.size < 64:
         background = np.sort(picture[..., nuclear], axis=None)[: max(1, picture[..., 0].size // 20)]

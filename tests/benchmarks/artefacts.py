@@ -19,12 +19,13 @@ from histo.tissue import ARTEFACT_NAMES, blurred_mask, find_artefacts, tissue_ma
 ARTEFACTS_UM = 16.0
 PENS = "look/artefacts/pen/1k_version"
 MODELS = "look/artefacts/models"
+SMALL = f"{MODELS}/pen_markings_he"
 MASKED = [
     ("pen", f"{PENS}/pen_black.png", f"{PENS}/pen_black_mask.png"),
     ("pen", f"{PENS}/pen_green.jpg", f"{PENS}/pen_green_mask.png"),
     ("pen", f"{PENS}/pen_red.jpg", f"{PENS}/pen_red_mask.png"),
-    ("pen", f"{MODELS}/pen_markings_he/pen_green.png", f"{MODELS}/pen_markings_he/pen_green_mask.png"),
-    ("pen", f"{MODELS}/pen_markings_he/pen_red.png", f"{MODELS}/pen_markings_he/pen_red_mask.png"),
+    ("pen", f"{SMALL}/pen_green.png", f"{SMALL}/pen_green_mask.png"),
+    ("pen", f"{SMALL}/pen_red.png", f"{SMALL}/pen_red_mask.png"),
     (
         "coverslip_edge",
         f"{MODELS}/coverslip_edge_he/coverslip_edge.jpg",
@@ -35,14 +36,14 @@ MASKED = [
         f"{MODELS}/coverslip_edge_ihc/coverslip_edge.png",
         f"{MODELS}/coverslip_edge_ihc/coverslip_edge_mask.png",
     ),
-]  # fmt: skip
+]
 CLEAN = [
     ("tissue array, 3 stains", "look/tma_pd1_pdl1/*.jpg", 0.45),
     ("Ki67 fields", "evaluate/ihc_ki67_points/images/*", 0.5),
     ("IHC and H&E fields", "look/ihc_misc/*.[jp]*g", 0.5),
 ]
-# A whole-mount scan at an unknown, much lower resolution, and one with real pen and a fold.
-NOT_CLEAN = {"wdoron_hdab_4096_scan", "high-nuclei-score-red-pen-level1"}
+# Holds a real fold and red ink.
+NOT_CLEAN = {"high-nuclei-score-red-pen-level1"}
 LOW_UM = 8.0
 
 
