@@ -1,5 +1,7 @@
 """Each check of the stains, raised alone by a painted fault."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -120,3 +122,11 @@ def test_mismatches_are_refused():
         check_stains(rgb, STAINS, WHITE, np.ones((3, 3), bool))
     with pytest.raises(ValueError, match="batch has"):
         check(rgb, batch=load_stains("he"))
+
+
+def test_the_handbook_names_every_flag():
+    page = Path(__file__).resolve().parents[2] / "docs" / "stains.md"
+    if not page.is_file():
+        pytest.skip("docs/ is not part of this installation")
+    text = page.read_text(encoding="utf-8")
+    assert [flag for flag in FLAG_TEXT if flag not in text] == []
