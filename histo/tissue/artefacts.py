@@ -9,12 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from histo.tissue.glass import (
+    channel_mean,
     check_rgb,
     coarsen,
     coarsen_factor,
     local_moments,
     refine,
     relative_density,
+    span,
 )
 from histo.tissue.mask import drop_small
 
@@ -102,7 +104,7 @@ def find_artefacts(
 def _find_pen(density: Float, pixel_size_um: float) -> Mask:
     """Return the strokes of each ink, grown from their surely inked cores."""
     smooth = np.asarray(cv2.GaussianBlur(density, (0, 0), 0.7), np.float32)
-    even = local_moments(smooth.mean(axis=2), 5)[1] < 0.15 * smooth.mean(axis=2)
+    even = local_moments(channel_mean(smooth), 5)[1] < 0.15 * channel_mean(smooth)
     found = np.zeros(density.shape[:2], bool)
     for core, weak, reach_um in _inks(smooth, even):
         solid = _morph(core, cv2.MORPH_OPEN, _PEN_RADIUS_UM / pixel_size_um)
@@ -125,7 +127,7 @@ def _inks(density: Float, even: Mask) -> list[tuple[Mask, Mask, float]]:
     from where it is sure; green (reach 0) may follow its own colour without end.
     """
     red, green, blue = (np.maximum(density[..., i], 0.0) for i in range(3))
-    mean, chroma = density.mean(axis=2), np.ptp(density, axis=2)
+    mean, chroma = channel_mean(density), span(density)
     # Black absorbs evenly. So does haematoxylin under brown, but never so even in texture.
     grey = chroma < 0.35 * mean
     black = (grey & even & (mean > 0.6), grey & (mean > 0.25))
@@ -148,8 +150,8 @@ def _inks(density: Float, even: Mask) -> list[tuple[Mask, Mask, float]]:
 
 def _find_edges(density: Float, pixel_size_um: float) -> Mask:
     """Return long thin lines that are neutral grey relative to the glass."""
-    mean = density.mean(axis=2)
-    neutral = np.ptp(density, axis=2) < 0.08 * mean + 0.004
+    mean = channel_mean(density)
+    neutral = span(density) < 0.08 * mean + 0.004
     band = _tophat(mean, _EDGE_BAND_UM / pixel_size_um)
     line = neutral & (band > _EDGE_CONTRAST_OD)
     line = _morph(line, cv2.MORPH_CLOSE, 2 * _MARGIN_UM / pixel_size_um)
@@ -197,7 +199,7 @@ def _find_folds(density: Float, pixel_size_um: float, tissue: Mask) -> Mask:
     """Return dark narrow bands within tissue that are not brown."""
     if not tissue.any():
         return np.zeros(tissue.shape, bool)
-    mean = np.asarray(cv2.GaussianBlur(density.mean(axis=2), (0, 0), 0.7), np.float32)
+    mean = np.asarray(cv2.GaussianBlur(channel_mean(density), (0, 0), 0.7), np.float32)
     # Without the air of lung and fat: beside it every cell-rich part is twice as dark.
     cells = mean[tissue & (mean > _CELLS_OD)]
     if not cells.size:
@@ -217,12 +219,16 @@ def _find_folds(density: Float, pixel_size_um: float, tissue: Mask) -> Mask:
 
 def _bands(mask: Mask, pixel_size_um: float) -> Mask:
     """Return the islands that are as long and as narrow as a fold."""
-    count, islands = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
+    count, islands, stats, _ = cv2.connectedComponentsWithStats(
+        mask.astype(np.uint8), connectivity=8
+    )
     keep = np.zeros(count, bool)
-    areas = np.bincount(islands.ravel(), minlength=count) * pixel_size_um**2
+    areas = stats[:, cv2.CC_STAT_AREA] * pixel_size_um**2
     areas[0] = 0.0
     for index in np.flatnonzero(areas >= _MIN_FOLD_LENGTH_UM * pixel_size_um):
-        length = _bent_length(np.asarray(islands == index)) * pixel_size_um
+        left, top, width_px, height_px = (int(v) for v in stats[index, :4])
+        box = islands[top : top + height_px, left : left + width_px]
+        length = _bent_length(np.asarray(box == index)) * pixel_size_um
         width = areas[index] / length
         long_enough = length >= max(_MIN_FOLD_LENGTH_UM, 4.0 * width)
         keep[index] = long_enough and width <= _MAX_FOLD_WIDTH_UM
@@ -256,6 +262,12 @@ def _connected(weak: Mask, seeds: Mask) -> Mask:
 def _morph(mask: Mask, operation: int, radius_px: float) -> Mask:
     """Apply a binary morphological operation with a disc; the border continues outward."""
     radius = max(1, round(radius_px))
+    if operation == cv2.MORPH_DILATE:
+        # The same disc, at a cost that does not grow with it.
+        if not mask.any():
+            return mask
+        distance = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 5)
+        return np.asarray(distance <= radius + 0.3)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     padded = np.pad(mask.astype(np.uint8), 2 * radius, mode="edge")
     changed = cv2.morphologyEx(padded, operation, disc)

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from histo.tissue.glass import (
+    channel_mean,
     check_pixel_size,
     check_rgb,
     coarsen,
@@ -14,6 +15,7 @@ from histo.tissue.glass import (
     local_moments,
     refine,
     relative_density,
+    span,
 )
 
 __all__ = ["MAX_HOLE_UM2", "MIN_TISSUE_UM2", "tissue_mask", "tissue_mask_channels"]
@@ -71,12 +73,12 @@ def tissue_mask(rgb: npt.NDArray[np.uint8], pixel_size_um: float) -> npt.NDArray
     size = pixel_size_um * factor
     density = relative_density(coarsen(rgb, factor))
     density = _smooth(density, size)
-    chroma, mean = np.ptp(density, axis=2), density.mean(axis=2)
+    chroma, mean = span(density), channel_mean(density)
     noise = _noise(chroma)
     weak = (chroma > _WEAK_CHROMA_OD + noise) | (mean > _WEAK_OD + noise)
     seeds = chroma > _SEED_CHROMA_OD + noise
     # A smear of dried stain has colour, but not the texture of cells and fibres.
-    seeds &= (local_moments(density.mean(axis=2), 5)[1] > _TEXTURE_OD) | (chroma > _SURE_CHROMA_OD)
+    seeds &= (local_moments(mean, 5)[1] > _TEXTURE_OD) | (chroma > _SURE_CHROMA_OD)
     found = _hysteresis(weak, seeds)
     return np.asarray(refine(_tidy(found, size), factor, rgb.shape), bool)
 
