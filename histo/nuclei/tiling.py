@@ -76,9 +76,12 @@ class _Seams:
 
     def keep(self, tile: Tile, labels: NDArray[np.int32], numbers: NDArray[np.int64]) -> None:
         """Remember the nuclei that reach beyond the core's inner part. ``numbers``: id or 0 by label."""
-        inner = tile.core.expand(-(tile.core.x - tile.crop.x) - MARGIN_PX)
+        reach = tile.core.x - tile.crop.x + MARGIN_PX  # neighbours read this far into the core
+        core_y, core_x = tile.core.slices_in(tile.crop)
         painted = numbers[labels]
-        painted[inner.slices_in(tile.crop)] = 0
+        painted[core_y.start + reach : max(0, core_y.stop - reach), :][
+            :, core_x.start + reach : max(0, core_x.stop - reach)
+        ] = 0
         near = np.zeros(len(numbers), bool)
         near[labels[painted > 0]] = True
         y, x = np.nonzero(near[labels] & (numbers[labels] > 0))

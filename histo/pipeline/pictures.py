@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -26,6 +25,7 @@ from histo.results import (
     draw_field,
     draw_gallery,
     draw_overview,
+    measurement_name,
     open_labels,
     read_outlines,
     show_channels,
@@ -86,14 +86,13 @@ def collect_views(place: Workplace, cells: pd.DataFrame, thresholds: dict[str, T
         As `numpy.savez` takes it.
     """
     eye, survey, um = _eye(place), place.survey, place.pixel_size_um
-    picture = eye(survey.picture)
-    shrink = max(1.0, max(picture.shape[:2]) / OVERVIEW_PX)
-    size = [max(1, round(n / shrink)) for n in picture.shape[1::-1]]
+    overview = eye(place.slide.thumbnail(OVERVIEW_PX))
+    whole_um = place.slide.shape[1] * place.slide.pixel_size_um
     field = _field_region(place, cells)
     squares, kept = _squares(place, cells, thresholds, eye)
     return {
-        "overview": cv2.resize(picture, size, interpolation=cv2.INTER_AREA),
-        "overview_um": np.float64(survey.pixel_size_um * picture.shape[1] / size[0]),
+        "overview": overview,
+        "overview_um": np.float64(whole_um / overview.shape[1]),
         "tissue": survey.tissue,
         "artefacts": survey.artefacts,
         "field": eye(place.slide.read(field, um)),
@@ -209,7 +208,7 @@ def draw_pictures(
             rows,
             values,
             thresholds=cut.values if cut.is_known else (),
-            quantity=column.replace("_", " "),
+            quantity=measurement_name(column) or column,
             title=f"{caption.title}: {marker.name.upper()}",
         )
         write_png(folder / f"gallery_{marker.name}.png", picture)

@@ -16,6 +16,8 @@ from skimage.segmentation import expand_labels
 from sources import Nucleus, Source
 from textures import TextureBank, smooth_noise
 
+from histo.phantom import paint_phantom, random_recipe
+
 __all__ = ["Renderer", "Tile"]
 
 # Unit-free OD directions (R, G, B). Haematoxylin runs from purple to the cyan-blue of many
@@ -72,13 +74,17 @@ class Renderer:
             for kind in ("culture", "tissue", "histology")
         }
         self.bank = TextureBank(self.rng)
+        self._painted: list[Tile] = []
 
     def draw(self) -> Tile:
         """Return the next tile."""
         rng = self.rng
         kind = rng.choice(
-            ["tissue", "collage", "culture", "histology", "blank"], p=[0.36, 0.33, 0.1, 0.19, 0.02]
+            ["tissue", "collage", "culture", "histology", "phantom", "blank"],
+            p=[0.27, 0.24, 0.06, 0.15, 0.26, 0.02],
         )
+        if kind == "phantom":
+            return self._phantom()
         diameter = float(np.exp(rng.uniform(np.log(8.5), np.log(28))))
         if kind == "histology":
             return self._histology(diameter)
@@ -86,6 +92,27 @@ class Renderer:
         if rng.random() < 0.25:
             return self._he(layout)
         return self._ihc(layout)
+
+    def _phantom(self) -> Tile:
+        """A quarter of a painted section, with nests, stroma, vessels and lymphocytes."""
+        rng, side = self.rng, self.side_px
+        if not self._painted:
+            panel = str(rng.choice(["foxp3-dab", "rankl-dab", "foxp3-dab+rankl-red", "he"], p=[0.45, 0.2, 0.1, 0.25]))
+            painted = paint_phantom(
+                random_recipe(panel, rng),
+                int(rng.integers(2**31)),
+                shape=(2 * side, 2 * side),
+                pixel_size_um=float(rng.uniform(0.32, 0.75)),
+            )
+            positive = np.zeros(int(painted.labels.max()) + 1, np.float32)
+            if "foxp3_positive" in painted.cells:
+                positive[painted.cells["cell_id"]] = painted.cells["foxp3_positive"]
+            for at in np.ndindex(2, 2):
+                part = tuple(slice(i * side, (i + 1) * side) for i in at)
+                labels = np.ascontiguousarray(painted.labels[part], np.int32)
+                rgb = np.ascontiguousarray(painted.image[part])
+                self._painted.append(self._finish(rgb, labels, positive[labels]))
+        return self._painted.pop()
 
     def _source(self, kind: str) -> Source:
         choices = self.by_kind[kind]

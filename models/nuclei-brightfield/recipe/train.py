@@ -113,7 +113,7 @@ def train(options: argparse.Namespace) -> None:
     worker.start()
     pool = _pool(memory)
     rng = np.random.default_rng(options.seed + step)
-    while filled.value < 160:
+    while filled.value < 320:
         time.sleep(1)
         if not worker.is_alive():
             raise SystemExit("The renderer stopped; see the message above.")
