@@ -223,7 +223,7 @@ def test_the_installed_program_lists_its_panels_and_models(installed):
 
 @pytest.mark.slow
 def test_the_installed_program_analyses_a_sample_image(installed):
-    done = run_installed(installed, "histo", "demo", "foxp3-dab", "-o", "demo", "--json")
+    done = run_installed(installed, "histo", "demo", "nuclei-if", "-o", "demo", "--json")
     assert done.returncode == 0, done.stderr
     (slide,) = json.loads(done.stdout)["slides"]
     folder = Path(slide["folder"])

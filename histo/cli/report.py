@@ -82,11 +82,12 @@ def summary_content(summary: BatchSummary) -> dict[str, Any]:
     """
     from histo.metrics import metrics_to_json
 
+    out = summary.out.absolute()
     finished = [
         {
             **row.facts,
             "status": "skipped" if row.facts["slide"] in summary.skipped else "finished",
-            "folder": summary.out / row.facts["slide"],
+            "folder": out / row.facts["slide"],
             "metrics": metrics_to_json(row.metrics),
         }
         for row in summary.rows
@@ -96,8 +97,8 @@ def summary_content(summary: BatchSummary) -> dict[str, Any]:
         for failure in summary.failed
     ]
     return {
-        "out": summary.out,
-        "metrics_csv": summary.out / "metrics.csv",
+        "out": out,
+        "metrics_csv": out / "metrics.csv",
         "notice": _NOTICE,
         "slides": [*finished, *failed],
     }
