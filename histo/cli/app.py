@@ -235,7 +235,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except typer.TyperException as error:
         code = _fail(f"{error.format_message()} (histo --help tells more)", error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        code = _fail("interrupted", 130)
+        code = 130
     except BrokenPipeError:
         # The reader of our output has gone (histo ... | head): nothing more to say, and
         # the interpreter must not try to flush at its end.
@@ -243,6 +243,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = 1
     except OSError as error:
         code = _fail(f"{error.filename or 'the disk'}: {error.strerror or error}", 1)
+    if code == 130:
+        _fail("interrupted; what is finished is kept, and the same command goes on from there", 130)
     sys.exit(code)
 
 

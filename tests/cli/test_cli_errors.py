@@ -215,3 +215,13 @@ def test_debugging_shows_the_traceback(monkeypatch, tmp_path):
     monkeypatch.setenv("HISTO_DEBUG", "1")
     with pytest.raises(UsageError, match="no such file"):
         main(["run", str(tmp_path / "gone.tif"), "-o", str(tmp_path / "out"), *PANEL])
+
+
+def test_an_interruption_says_how_to_go_on(histo, tmp_path, out, monkeypatch, paint_section):
+    def interrupt(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("histo.batch.run.analyze_slide", interrupt)
+    outcome = histo("run", paint_section(tmp_path / "a.tif"), "-o", out, *PANEL, "--quiet")
+    assert outcome.code == 130
+    assert outcome.err.startswith("histo: error: interrupted; what is finished is kept")
