@@ -1,7 +1,7 @@
 """Cells: from nuclei to whole cells, their measures, and the table that holds them."""
 
 from histo.cells.expand import expand_cells
-from histo.cells.measure import Frame, measure_cells
+from histo.cells.measure import Frame, measure_cells, without_padding
 from histo.cells.outlines import cell_outlines
 from histo.cells.schema import (
     COMPARTMENTS,
@@ -29,4 +29,5 @@ __all__ = [
     "measure_cells",
     "measure_column",
     "validate_cells",
+    "without_padding",
 ]

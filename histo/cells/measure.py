@@ -19,8 +19,9 @@ from histo.cells.schema import (
     empty_cells,
     measure_column,
 )
+from histo.geometry import Region
 
-__all__ = ["Frame", "measure_cells"]
+__all__ = ["Frame", "measure_cells", "without_padding"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -38,6 +39,9 @@ class Frame:
         Pixel size of the array, in µm.
     quantity : {"od", "intensity"}
         Optical density (base 10), or fluorescence in the slide's own units.
+    slide_shape : tuple of 2 int, optional
+        Size (Y, X) of the slide on the same grid. What lies outside is padding, and belongs to
+        no cell.
 
     Raises
     ------
@@ -47,13 +51,14 @@ class Frame:
     Examples
     --------
     >>> Frame(0, 1024, 0.5)
-    Frame(y=0, x=1024, pixel_size_um=0.5, quantity='od')
+    Frame(y=0, x=1024, pixel_size_um=0.5, quantity='od', slide_shape=None)
     """
 
     y: int
     x: int
     pixel_size_um: float
     quantity: str = "od"
+    slide_shape: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.pixel_size_um) and self.pixel_size_um > 0):
@@ -62,6 +67,38 @@ class Frame:
             raise ValueError(
                 f"quantity must be one of {', '.join(QUANTITIES)}, got {self.quantity!r}."
             )
+
+
+def without_padding(
+    labels: npt.NDArray[np.integer], frame: Frame
+) -> npt.NDArray[np.integer]:
+    """Return labels with 0 outside of the slide; the same array when nothing lies there.
+
+    Parameters
+    ----------
+    labels : int (Y, X)
+    frame : Frame
+
+    Returns
+    -------
+    int (Y, X)
+
+    Examples
+    --------
+    >>> without_padding(np.ones((2, 3), int), Frame(0, -1, 0.5, slide_shape=(2, 9)))
+    array([[0, 1, 1],
+           [0, 1, 1]])
+    """
+    if frame.slide_shape is None:
+        return labels
+    whole = Region(frame.y, frame.x, *labels.shape)
+    inside = whole.clip(frame.slide_shape)
+    if inside == whole:
+        return labels
+    kept = np.zeros_like(labels)
+    part = inside.slices_in(whole)
+    kept[part] = labels[part]
+    return kept
 
 
 def measure_cells(
@@ -120,6 +157,7 @@ def measure_cells(
     if owned.size == 0:
         return empty_cells(names, quantity=frame.quantity)
     cells = expand_cells(labels, expansion_um / frame.pixel_size_um)
+    cells = without_padding(cells, frame)
     number = _renumber(cells, owned)
     flat = np.flatnonzero(number.ravel())
     index = number.ravel()[flat].astype(np.intp) - 1

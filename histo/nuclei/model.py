@@ -167,7 +167,9 @@ def check_weights(card: ModelCard) -> bytes:
     return content
 
 
-def as_rgb_stack(image: NDArray[np.uint8], multiple: int) -> tuple[NDArray[np.uint8], Sequence[int]]:
+def as_rgb_stack(
+    image: NDArray[np.uint8], multiple: int
+) -> tuple[NDArray[np.uint8], Sequence[int]]:
     """Pad an RGB image by reflection to multiples of ``multiple``; returns it and its true shape."""
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise ValueError(

@@ -64,9 +64,7 @@ class NucleiModel:
         x = x.contiguous(memory_format=torch.channels_last)
         with (
             torch.inference_mode(),
-            torch.autocast(
-                self.device.type, torch.bfloat16, enabled=self.dtype is torch.bfloat16
-            ),
+            torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype is torch.bfloat16),
         ):
             planes = self._net(x)[0].float()
             planes[0::2].sigmoid_()  # foreground and dab_positive are logits, distance is not
@@ -158,9 +156,7 @@ def segment(
     )
 
 
-def virtual_hematoxylin(
-    nuclear: NDArray[np.generic], low: float, high: float
-) -> NDArray[np.uint8]:
+def virtual_hematoxylin(nuclear: NDArray[np.generic], low: float, high: float) -> NDArray[np.uint8]:
     """Draw a nuclear fluorescence channel as haematoxylin, so that one network reads both.
 
     Parameters

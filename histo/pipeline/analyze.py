@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,14 +88,13 @@ def analyze_slide(
         um = _working_size(slide, model)
         tell("looking for tissue", 0.0)
         survey = survey_slide(slide, panel, stains=settings.stains)
-        channels = (
-            panel.resolve_channels(slide.channel_names) if panel.kind == "channels" else ()
-        )
+        channels = panel.resolve_channels(slide.channel_names) if panel.kind == "channels" else ()
         if survey.stains is not None:
             panel.check_planes(survey.stains.stains)
         place = Workplace(slide, panel, survey, model, um, channels)
         with result_folder(folder) as partial:
-            cells, areas = measure_slide(place, partial, progress=tell)
+            cells, areas, survey = measure_slide(place, partial, progress=tell)
+            place = replace(place, survey=survey)
             tell("calls and metrics", 0.0)
             cells, thresholds, metrics = call_and_count(cells, panel, settings.thresholds, areas)
             flags = _flags(place) + threshold_flags(thresholds)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import ndimage as ndi
 
-from histo.cells import Frame, cell_outlines, empty_cells, expand_cells, measure_cells
+from histo.cells import Frame, cell_outlines, empty_cells, expand_cells, measure_cells, without_padding
 from histo.geometry import Region
 from histo.metrics import OD_EDGES, Histogram, SlideAreas, intensity_edges
 from histo.nuclei import NucleiModel, TileNuclei, segment_tiles, virtual_hematoxylin
@@ -21,12 +21,16 @@ from histo.pipeline.survey import Survey
 from histo.results import LabelWriter, OutlineWriter
 from histo.slide import Slide
 from histo.stain import stain_concentrations, stain_residual
-from histo.tiles import Tile, tile_grid
+from histo.tiles import tile_grid
+from histo.tissue import ARTEFACT_NAMES, blurred_mask
 
 __all__ = ["LABELS", "OUTLINES", "Workplace", "measure_slide", "plane_names"]
 
 CORE_PX, HALO_PX = 1920, 64
 LABELS, OUTLINES = "nuclei.ome.zarr", "outlines.parquet"
+
+#: Focus can be judged at this pixel size and finer.
+FOCUS_UM = 1.1
 
 #: Cells this close to the tissue's outline still count as in the tissue.
 REACH_UM = 12.0
@@ -88,35 +92,51 @@ def plane_names(panel: Panel, survey: Survey) -> tuple[str, ...]:
 
 @dataclass(slots=True)
 class _Areas:
-    """Counts valid pixels and their stain, tile by tile."""
+    """Counts valid pixels and their stain tile by tile; finds what is out of focus."""
 
     edges: npt.NDArray[np.float64]
     names: Sequence[str]
+    blurred: npt.NDArray[np.bool_]  # on the survey's grid
     histograms: dict[str, Histogram] = field(default_factory=dict)
 
-    def add(self, planes: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]) -> None:
+    def add(self, place: Workplace, part: TileNuclei, planes: npt.NDArray[np.float32]) -> None:
         """Take in the core of a tile."""
+        core = part.tile.core
+        inside = core.slices_in(part.tile.crop)
+        rows, columns = _survey_lookup(core, place)
+        valid = place.survey.valid[np.ix_(rows, columns)]
+        if place.panel.kind == "brightfield" and place.pixel_size_um <= FOCUS_UM and valid.any():
+            soft = blurred_mask(np.asarray(part.image, np.uint8), place.pixel_size_um)[inside]
+            share = _block_means(soft, rows, columns)
+            at = np.ix_(np.unique(rows), np.unique(columns))
+            self.blurred[at] |= share > 0.5
+            valid = valid & ~soft
+        planes = planes[inside]
         for index, name in enumerate(self.names):
             if name != "residual":
                 new = Histogram.of(planes[..., index][valid], self.edges)
                 old = self.histograms.get(name)
                 self.histograms[name] = new if old is None else old + new
 
-    def finish(self, survey: Survey) -> SlideAreas:
-        """Return the slide's areas; pixels are the survey's, histograms the working grid's."""
+    def finish(self, survey: Survey) -> tuple[SlideAreas, Survey]:
+        """Return the slide's areas, and the survey with what is out of focus marked."""
+        blur = ARTEFACT_NAMES.index("blur")
+        spoilt = np.where(self.blurred & (survey.artefacts == 0), blur, survey.artefacts)
+        survey = replace(survey, artefacts=spoilt.astype(np.uint8))
         pixel_um2 = survey.pixel_size_um**2
         spoiled = survey.tissue & (survey.artefacts > 0)
-        return SlideAreas(
+        areas = SlideAreas(
             tissue_um2=float(survey.tissue.sum() * pixel_um2),
             valid_um2=float(survey.valid.sum() * pixel_um2),
             artefact_um2=float(spoiled.sum() * pixel_um2),
             histograms=self.histograms,
         )
+        return areas, survey
 
 
 def measure_slide(
     place: Workplace, folder: Path, *, progress: Callable[[str, float], None]
-) -> tuple[pd.DataFrame, SlideAreas]:
+) -> tuple[pd.DataFrame, SlideAreas, Survey]:
     """Find and measure every cell; labels and outlines are written on the way.
 
     Parameters
@@ -130,14 +150,15 @@ def measure_slide(
     Returns
     -------
     tuple
-        The cell table without calls, and the areas.
+        The cell table without calls, the areas, and the survey with what the tiles showed to
+        be out of focus.
     """
     um, slide = place.pixel_size_um, place.slide
     names = plane_names(place.panel, place.survey)
     tiles = tile_grid(
         slide.grid_shape(um), core_px=CORE_PX, halo_px=HALO_PX, mask=_near(place.survey)
     )
-    areas = _Areas(_edges(place), names)
+    areas = _Areas(_edges(place), names, np.zeros(place.survey.tissue.shape, bool))
     size = slide.pixel_size
     scale = (um / size.y_um, um / size.x_um) if size is not None else (1.0, 1.0)
     tables = [empty_cells(names, quantity=place.panel.quantity)]
@@ -155,26 +176,31 @@ def measure_slide(
         )
         for number, part in enumerate(found, 1):
             planes = place.planes(part.image)
-            valid = _valid_core(place.survey, part.tile, um, slide.grid_shape(um))
-            areas.add(planes[part.tile.core.slices_in(part.tile.crop)], valid)
+            areas.add(place, part, planes)
             tables.append(_measure_tile(place, part, planes, names))
             _write_tile(place, part, labels, outlines)
             progress("finding nuclei", number / len(tiles))
     tables = [table for table in tables if len(table)] or tables[:1]
     cells = pd.concat(tables, ignore_index=True)
-    return _place_cells(cells, place.survey), areas.finish(place.survey)
+    slide_areas, survey = areas.finish(place.survey)
+    return _place_cells(cells, survey), slide_areas, survey
+
+
+def _frame(place: Workplace, part: TileNuclei) -> Frame:
+    crop, um = part.tile.crop, place.pixel_size_um
+    shape = place.slide.grid_shape(um)
+    return Frame(crop.y, crop.x, um, place.panel.quantity, slide_shape=shape)
 
 
 def _measure_tile(
     place: Workplace, part: TileNuclei, planes: npt.NDArray[np.float32], names: Sequence[str]
 ) -> pd.DataFrame:
-    crop = part.tile.crop
     table = measure_cells(
         part.labels,
         planes,
         names,
         owned=part.owned,
-        frame=Frame(crop.y, crop.x, place.pixel_size_um, place.panel.quantity),
+        frame=_frame(place, part),
         expansion_um=place.panel.cell_expansion_um,
     )
     table["cell_id"] = part.ids
@@ -190,9 +216,13 @@ def _write_tile(
     number = np.zeros(int(part.labels.max()) + 1, np.int64)
     number[part.owned] = part.ids
     labels.paint(crop, number[part.labels], part.ids)
-    cells = expand_cells(part.labels, place.panel.cell_expansion_um / place.pixel_size_um)
+    reach_px = place.panel.cell_expansion_um / place.pixel_size_um
+    cells = without_padding(expand_cells(part.labels, reach_px), _frame(place, part))
     outlines.add(
-        {int(number[label]): ring for label, ring in cell_outlines(part.labels, part.owned).items()},
+        {
+            int(number[label]): ring
+            for label, ring in cell_outlines(part.labels, part.owned).items()
+        },
         {int(number[label]): ring for label, ring in cell_outlines(cells, part.owned).items()},
         origin=(crop.y, crop.x),
     )
@@ -202,8 +232,10 @@ def _edges(place: Workplace) -> npt.NDArray[np.float64]:
     if place.panel.kind == "brightfield":
         return OD_EDGES
     dtype = place.slide.dtype
-    largest = float(np.iinfo(dtype).max) if dtype.kind in "ui" else float(
-        max(1.0, np.nanmax(place.survey.picture) * 4)
+    largest = (
+        float(np.iinfo(dtype).max)
+        if dtype.kind in "ui"
+        else float(max(1.0, np.nanmax(place.survey.picture) * 4))
     )
     return intensity_edges(largest)
 
@@ -214,19 +246,32 @@ def _near(survey: Survey) -> npt.NDArray[np.bool_]:
     return np.asarray(ndi.binary_dilation(survey.valid, iterations=steps))
 
 
-def _valid_core(
-    survey: Survey, tile: Tile, um: float, shape: tuple[int, int]
-) -> npt.NDArray[np.bool_]:
-    """Look up the survey's mask at each pixel of a tile's core, bool (Y, X)."""
-    core: Region = tile.core.clip(shape)
-    lookup = []
-    for start, length, extent in (
-        (core.y, core.height, survey.valid.shape[0]),
-        (core.x, core.width, survey.valid.shape[1]),
-    ):
-        at = ((np.arange(start, start + length) + 0.5) * um / survey.pixel_size_um).astype(int)
-        lookup.append(np.minimum(at, extent - 1))
-    return np.asarray(survey.valid[np.ix_(*lookup)])
+def _survey_lookup(
+    core: Region, place: Workplace
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return the survey's row of each row of a core, and its column of each column."""
+    scale = place.pixel_size_um / place.survey.pixel_size_um
+    rows, columns = (
+        np.minimum(((np.arange(start, start + length) + 0.5) * scale).astype(np.int64), extent - 1)
+        for start, length, extent in (
+            (core.y, core.height, place.survey.tissue.shape[0]),
+            (core.x, core.width, place.survey.tissue.shape[1]),
+        )
+    )
+    return rows, columns
+
+
+def _block_means(
+    mask: npt.NDArray[np.bool_], rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    """Average a mask over the pixels that share a survey's pixel, float64 (Y', X')."""
+    starts = tuple(np.unique(index, return_index=True)[1] for index in (rows, columns))
+    sums = np.add.reduceat(np.add.reduceat(mask.astype(np.int64), starts[0]), starts[1], axis=1)
+    sizes = tuple(
+        np.diff(np.append(start, len(index)))
+        for start, index in zip(starts, (rows, columns), strict=True)
+    )
+    return np.asarray(sums / np.outer(*sizes))
 
 
 def _place_cells(cells: pd.DataFrame, survey: Survey) -> pd.DataFrame:

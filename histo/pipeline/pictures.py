@@ -70,7 +70,9 @@ def _eye(place: Workplace) -> _Shown:
     return _Shown(order, tuple(limits))
 
 
-def collect_views(place: Workplace, cells: pd.DataFrame, thresholds: dict[str, Thresholds]) -> dict[str, Any]:
+def collect_views(
+    place: Workplace, cells: pd.DataFrame, thresholds: dict[str, Thresholds]
+) -> dict[str, Any]:
     """Read the pixels that the pictures need.
 
     Parameters

@@ -132,9 +132,7 @@ def _misfit(check: StainCheck) -> float:
     return values["negative_fraction"] + float(np.nan_to_num(values.get("residual_fraction", 0.0)))
 
 
-def _survey_channels(
-    slide: Slide, panel: Panel, picture: npt.NDArray[Any], um: float
-) -> Survey:
+def _survey_channels(slide: Slide, panel: Panel, picture: npt.NDArray[Any], um: float) -> Survey:
     tissue = tissue_mask_channels(picture, um)
     at = panel.channel_names.index(str(panel.nuclear_channel))
     nuclear = panel.resolve_channels(slide.channel_names)[at]

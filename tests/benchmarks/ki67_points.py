@@ -75,30 +75,42 @@ def report(fields: list[Field]) -> None:
     hits = sum(f.matched[6.0] for f in fields)
     per_field = [f1_score(f.matched[6.0], f.found, f.truth) for f in fields]
     print(f"| precision, recall within 6 µm | {hits / found:.3f}, {hits / truth:.3f} |")
-    print(f"| detection F1 within 6 µm, median of fields (lowest) | {np.median(per_field):.3f} ({min(per_field):.3f}) |")
+    print(
+        f"| detection F1 within 6 µm, median of fields (lowest) | {np.median(per_field):.3f} ({min(per_field):.3f}) |"
+    )
     print(f"| count bias, found / true | {found / truth:.3f} |")
     positives = [(f.matched_positive, f.found_positive, f.truth_positive) for f in fields]
-    print(f"| positive-cell F1 within 6 µm, pooled | {f1_score(*(sum(p) for p in zip(*positives, strict=True))):.3f} |")
+    print(
+        f"| positive-cell F1 within 6 µm, pooled | {f1_score(*(sum(p) for p in zip(*positives, strict=True))):.3f} |"
+    )
     counts = [p[1] for p in positives], [p[2] for p in positives]
     print(f"| positive cells found / true | {sum(counts[0])} / {sum(counts[1])} |")
     print(f"| Lin's CCC of positive counts | {lins_ccc(*counts):.3f} |")
-    print("\n| field | cells found / true | F1 6 µm | positive found / true | positive F1 |\n|---|---|---|---|---|")
+    print(
+        "\n| field | cells found / true | F1 6 µm | positive found / true | positive F1 |\n|---|---|---|---|---|"
+    )
     for f, f1 in zip(fields, per_field, strict=True):
         own = f1_score(f.matched_positive, f.found_positive, f.truth_positive)
-        print(f"| {f.name} | {f.found} / {f.truth} | {f1:.3f} | {f.found_positive} / {f.truth_positive} | {own:.3f} |")
+        print(
+            f"| {f.name} | {f.found} / {f.truth} | {f1:.3f} | {f.found_positive} / {f.truth_positive} | {own:.3f} |"
+        )
 
 
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path, help="folder that holds evaluate/ihc_ki67_points")
-    parser.add_argument("--threshold", default=None, help="DAB OD of 1+, or auto; default: the panel's")
+    parser.add_argument(
+        "--threshold", default=None, help="DAB OD of 1+, or auto; default: the panel's"
+    )
     parser.add_argument("--model", default=None)
     options = parser.parse_args()
     thresholds = {}
     if options.threshold:
         thresholds["ki67"] = "auto" if options.threshold == "auto" else float(options.threshold)
-    settings = Settings(str(PANEL), pixel_size_um=PIXEL_UM, thresholds=thresholds, model=options.model)
+    settings = Settings(
+        str(PANEL), pixel_size_um=PIXEL_UM, thresholds=thresholds, model=options.model
+    )
     folder = options.data / "evaluate" / "ihc_ki67_points"
     images = sorted((folder / "images").glob("*.*g"))
     if not images:

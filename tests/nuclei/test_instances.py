@@ -67,14 +67,21 @@ def test_planes_of_two_shapes_are_refused():
 @given(turns=st.integers(0, 3), flip=st.booleans(), seed=st.integers(0, 100))
 def test_turning_the_picture_changes_no_count(turns, flip, seed):
     rng = np.random.default_rng(seed)
-    centres = [(y + rng.uniform(-4, 4), x + rng.uniform(-4, 4)) for y in (20, 50, 80) for x in (20, 60, 100)]
+    centres = [
+        (y + rng.uniform(-4, 4), x + rng.uniform(-4, 4))
+        for y in (20, 50, 80)
+        for x in (20, 60, 100)
+    ]
     foreground, depth = discs(centres, rng.uniform(6, 16, 9))
 
     def turned(plane):
         plane = np.rot90(plane, turns)
         return np.ascontiguousarray(plane[:, ::-1] if flip else plane)
 
-    assert split_nuclei(turned(foreground), turned(depth)).max() == split_nuclei(foreground, depth).max()
+    assert (
+        split_nuclei(turned(foreground), turned(depth)).max()
+        == split_nuclei(foreground, depth).max()
+    )
 
 
 def test_inputs_stay_as_they_were():

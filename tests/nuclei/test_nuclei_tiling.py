@@ -13,7 +13,9 @@ from histo.tiles import Tile, tile_grid
 
 @pytest.fixture(scope="module")
 def field():
-    return paint_phantom(Recipe("foxp3-dab", Composition()), 11, shape=(640, 640), pixel_size_um=0.5)
+    return paint_phantom(
+        Recipe("foxp3-dab", Composition()), 11, shape=(640, 640), pixel_size_um=0.5
+    )
 
 
 def cells_of(image, core_px):
@@ -82,7 +84,9 @@ def hand_out(tiles, labels_of):
     return total
 
 
-@pytest.mark.parametrize("centre", [(40, 62), (40, 63.6), (40, 64.4), (63.9, 64.1), (20, 20), (90, 70)])
+@pytest.mark.parametrize(
+    "centre", [(40, 62), (40, 63.6), (40, 64.4), (63.9, 64.1), (20, 20), (90, 70)]
+)
 def test_a_cell_on_a_seam_is_handed_out_once(centre):
     tiles = tile_grid((128, 128), core_px=64, halo_px=32)
     assert hand_out(tiles, lambda tile: disc_tile(tile, centre)) == 1

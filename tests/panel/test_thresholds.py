@@ -182,3 +182,13 @@ def test_auto_agrees_with_the_phenotypes_of_a_real_field(lung_cells, make_cells)
     chance = call.mean() * truth.mean() + (1 - call.mean()) * (1 - truth.mean())
     assert (seen - chance) / (1 - chance) > 0.9
     assert abs(int(call.sum()) - int(truth.sum())) < 0.15 * truth.sum()
+
+
+def test_light_spilt_by_neighbours_is_not_positive():
+    """Negative cells that hardly vary, some lit by a neighbour, and a few truly positive ones."""
+    rng = np.random.default_rng(4)
+    dark = rng.normal(110, 4, 230)
+    spilt = rng.uniform(135, 190, 40)
+    bright = rng.uniform(600, 2500, 30)
+    threshold, _ = auto_threshold(np.concatenate([dark, spilt, bright]), spreads=7, compress=True)
+    assert 190 < threshold < 600
