@@ -69,9 +69,7 @@ class Frame:
             )
 
 
-def without_padding(
-    labels: npt.NDArray[np.integer], frame: Frame
-) -> npt.NDArray[np.integer]:
+def without_padding(labels: npt.NDArray[np.integer], frame: Frame) -> npt.NDArray[np.integer]:
     """Return labels with 0 outside of the slide; the same array when nothing lies there.
 
     Parameters
@@ -156,8 +154,7 @@ def measure_cells(
     owned = _check(labels, image, names, owned)
     if owned.size == 0:
         return empty_cells(names, quantity=frame.quantity)
-    cells = expand_cells(labels, expansion_um / frame.pixel_size_um)
-    cells = without_padding(cells, frame)
+    cells = without_padding(expand_cells(labels, expansion_um / frame.pixel_size_um), frame)
     number = _renumber(cells, owned)
     flat = np.flatnonzero(number.ravel())
     index = number.ravel()[flat].astype(np.intp) - 1

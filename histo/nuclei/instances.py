@@ -72,15 +72,16 @@ def split_nuclei(
     mask = foreground > threshold
     if not mask.any():
         return np.zeros(foreground.shape, np.int32)
-    smooth = cv2.GaussianBlur(distance, (0, 0), 1.0)
+    smooth = np.asarray(cv2.GaussianBlur(distance, (0, 0), 1.0), np.float32)
     seeds = _summits(smooth, mask)
-    basins = watershed(-smooth, seeds, mask=mask).astype(np.int32)
-    labels = _merge_basins(basins, smooth, saddle)
+    # scikit-image's watershed bears no types.
+    basins = watershed(-smooth, seeds, mask=mask)  # type: ignore[no-untyped-call]
+    labels = _merge_basins(np.asarray(basins, np.int32), smooth, saddle)
     return _drop_small(labels, min_area_px)
 
 
 def _summits(smooth: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """Number the local maxima (5 x 5) inside the mask; flat tops that touch are one."""
+    """Give each local maximum (5 x 5) in the mask a number; flat tops that touch are one."""
     highest = cv2.dilate(smooth, np.ones((5, 5), np.uint8))
     tops = (smooth >= highest) & mask & (smooth > 0.15)
     _, seeds = cv2.connectedComponents(tops.astype(np.uint8), connectivity=8)

@@ -170,7 +170,7 @@ def check_weights(card: ModelCard) -> bytes:
 def as_rgb_stack(
     image: NDArray[np.uint8], multiple: int
 ) -> tuple[NDArray[np.uint8], Sequence[int]]:
-    """Pad an RGB image by reflection to multiples of ``multiple``; returns it and its true shape."""
+    """Pad an RGB image by reflection to multiples of ``multiple``; add its true shape."""
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise ValueError(
             f"A model reads uint8 (Y, X, 3), got {image.dtype} {image.shape}; draw a fluorescence "

@@ -37,7 +37,8 @@ class NucleiModel:
         self.card = card
         self.device = _best_device()
         self.dtype = _best_dtype(self.device)
-        self._net = net.eval().to(self.device, memory_format=torch.channels_last)
+        # torch's overloads of Module.to leave out memory_format.
+        self._net = net.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def predict(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the planes of an image of any size.

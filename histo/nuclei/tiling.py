@@ -75,7 +75,7 @@ class _Seams:
         return canvas
 
     def keep(self, tile: Tile, labels: NDArray[np.int32], numbers: NDArray[np.int64]) -> None:
-        """Remember the nuclei that reach beyond the core's inner part. ``numbers``: id or 0 by label."""
+        """Remember what reaches beyond the core's inner part; ``numbers``: id or 0 by label."""
         reach = tile.core.x - tile.crop.x + MARGIN_PX  # neighbours read this far into the core
         core_y, core_x = tile.core.slices_in(tile.crop)
         painted = numbers[labels]

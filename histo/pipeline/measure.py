@@ -12,7 +12,14 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import ndimage as ndi
 
-from histo.cells import Frame, cell_outlines, empty_cells, expand_cells, measure_cells, without_padding
+from histo.cells import (
+    Frame,
+    cell_outlines,
+    empty_cells,
+    expand_cells,
+    measure_cells,
+    without_padding,
+)
 from histo.geometry import Region
 from histo.metrics import OD_EDGES, Histogram, SlideAreas, intensity_edges
 from histo.nuclei import NucleiModel, TileNuclei, segment_tiles, virtual_hematoxylin
@@ -241,7 +248,7 @@ def _edges(place: Workplace) -> npt.NDArray[np.float64]:
 
 
 def _near(survey: Survey) -> npt.NDArray[np.bool_]:
-    """Valid tissue and a little around it."""
+    """Return valid tissue and a little around it."""
     steps = max(1, round(REACH_UM / survey.pixel_size_um))
     return np.asarray(ndi.binary_dilation(survey.valid, iterations=steps))
 

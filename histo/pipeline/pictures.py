@@ -233,6 +233,7 @@ def _gallery_rows(
     wanted = {int(i) for ids in groups.values() for i in ids}
     rings = _rings(folder, wanted)
     table = kept.set_index("cell_id")
+    values, grades = (table[name].to_dict() for name in (column, f"{marker}_grade"))
     half = views["squares"].shape[1] // 2
     rows: dict[str, list[GalleryCell]] = {}
     for name, ids in groups.items():
@@ -242,8 +243,8 @@ def _gallery_rows(
             rows[name].append(
                 GalleryCell(
                     cell,
-                    float(table.at[cell, column]),
-                    int(table.at[cell, f"{marker}_grade"]),
+                    float(values[cell]),
+                    int(grades[cell]),
                     views["squares"][place[cell]],
                     rings[cell] * views["level0_um"] / um - corner,
                 )

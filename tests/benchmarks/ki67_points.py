@@ -1,8 +1,8 @@
 """Score the whole path on the fields of ihc_ki67_points: ``python ki67_points.py DATA``.
 
 DATA holds evaluate/ihc_ki67_points (images, roi, points). Each field runs as a slide through
-the panel ki67-dab.toml beside this file at 0.5 µm/px; cells are matched one to one with the reader's
-points within 6 µm, inside the annotated region. Prints a table in Markdown.
+the panel ki67-dab.toml beside this file at 0.5 µm/px; cells are matched one to one with the
+reader's points within 6 µm, inside the annotated region. Prints a table in Markdown.
 """
 
 from __future__ import annotations
@@ -75,25 +75,21 @@ def report(fields: list[Field]) -> None:
     hits = sum(f.matched[6.0] for f in fields)
     per_field = [f1_score(f.matched[6.0], f.found, f.truth) for f in fields]
     print(f"| precision, recall within 6 µm | {hits / found:.3f}, {hits / truth:.3f} |")
-    print(
-        f"| detection F1 within 6 µm, median of fields (lowest) | {np.median(per_field):.3f} ({min(per_field):.3f}) |"
-    )
+    middle, lowest = np.median(per_field), min(per_field)
+    print(f"| detection F1 within 6 µm, median of fields (lowest) | {middle:.3f} ({lowest:.3f}) |")
     print(f"| count bias, found / true | {found / truth:.3f} |")
     positives = [(f.matched_positive, f.found_positive, f.truth_positive) for f in fields]
-    print(
-        f"| positive-cell F1 within 6 µm, pooled | {f1_score(*(sum(p) for p in zip(*positives, strict=True))):.3f} |"
-    )
+    pooled = f1_score(*(sum(p) for p in zip(*positives, strict=True)))
+    print(f"| positive-cell F1 within 6 µm, pooled | {pooled:.3f} |")
     counts = [p[1] for p in positives], [p[2] for p in positives]
     print(f"| positive cells found / true | {sum(counts[0])} / {sum(counts[1])} |")
     print(f"| Lin's CCC of positive counts | {lins_ccc(*counts):.3f} |")
-    print(
-        "\n| field | cells found / true | F1 6 µm | positive found / true | positive F1 |\n|---|---|---|---|---|"
-    )
+    print("\n| field | cells found / true | F1 6 µm | positive found / true | positive F1 |")
+    print("|---|---|---|---|---|")
     for f, f1 in zip(fields, per_field, strict=True):
         own = f1_score(f.matched_positive, f.found_positive, f.truth_positive)
-        print(
-            f"| {f.name} | {f.found} / {f.truth} | {f1:.3f} | {f.found_positive} / {f.truth_positive} | {own:.3f} |"
-        )
+        positive = f"{f.found_positive} / {f.truth_positive}"
+        print(f"| {f.name} | {f.found} / {f.truth} | {f1:.3f} | {positive} | {own:.3f} |")
 
 
 def main() -> None:

@@ -72,7 +72,7 @@ def disc_tile(tile, centre, radius=6):
 
 
 def hand_out(tiles, labels_of):
-    """Walk the tiles as `segment_tiles` does, with given labels; return how many were handed out."""
+    """Walk the tiles as `segment_tiles` does, with given labels; count what is handed out."""
     seams, total = _Seams(), 0
     for tile in tiles:
         labels = labels_of(tile)

@@ -45,7 +45,7 @@ def border_distance(labels: np.ndarray) -> np.ndarray:
 
 
 def label_means(plane: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Mean of ``plane`` in each label from 0 up, float32 (N + 1,); 0 for numbers that are absent."""
+    """Mean of ``plane`` in each label from 0 up, float32 (N + 1,); 0 where none is."""
     flat = labels.ravel()
     sums = np.bincount(flat, plane.ravel())
     return (sums / np.maximum(np.bincount(flat), 1)).astype(np.float32)
@@ -119,9 +119,7 @@ def from_source(
     return Layout(labels, chroma, np.zeros_like(chroma), structure, diameter_px)
 
 
-def _centres(
-    rng: np.random.Generator, side_px: int, count: int, diameter_px: float
-) -> np.ndarray:
+def _centres(rng: np.random.Generator, side_px: int, count: int, diameter_px: float) -> np.ndarray:
     """Positions in clusters and alone, float64 (N, 2)."""
     clusters = int(rng.integers(0, 6))
     share = rng.uniform(0.3, 0.9) if clusters else 0.0
@@ -145,14 +143,16 @@ def _shape(
     cos, sin = np.cos(angle), np.sin(angle)
     spin = rng.uniform(0, 2 * np.pi)
     turn = np.array([[np.cos(spin), -np.sin(spin)], [np.sin(spin), np.cos(spin)]])
-    matrix = (
-        np.array([[cos, -sin], [sin, cos]]) @ np.diag([stretch, 1 / stretch]) @ turn * scale
-    )
+    matrix = np.array([[cos, -sin], [sin, cos]]) @ np.diag([stretch, 1 / stretch]) @ turn * scale
     offset = np.array([size / 2, size / 2]) - matrix @ np.array([width / 2, height / 2])
     affine = np.column_stack([matrix, offset])
     mask = cv2.warpAffine(nucleus.mask, affine, (size, size), flags=cv2.INTER_LINEAR)
     texture = cv2.warpAffine(
-        nucleus.texture, affine, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        nucleus.texture,
+        affine,
+        (size, size),
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
     )
     return mask > 0.5, texture
 

@@ -22,7 +22,9 @@ __all__ = ["Renderer", "Tile"]
 
 # Unit-free OD directions (R, G, B). Haematoxylin runs from purple to the cyan-blue of many
 # scanners, DAB from yellow brown to near black.
-HEMATOXYLIN = np.array([[0.65, 0.70, 0.29], [0.55, 0.76, 0.33], [0.76, 0.60, 0.25], [0.84, 0.50, 0.20]])
+HEMATOXYLIN = np.array(
+    [[0.65, 0.70, 0.29], [0.55, 0.76, 0.33], [0.76, 0.60, 0.25], [0.84, 0.50, 0.20]]
+)
 DAB = np.array([[0.27, 0.57, 0.78], [0.38, 0.57, 0.73], [0.48, 0.58, 0.66], [0.24, 0.50, 0.83]])
 RED = np.array([[0.21, 0.85, 0.48], [0.12, 0.90, 0.42], [0.25, 0.78, 0.58]])
 EOSIN = np.array([[0.07, 0.99, 0.11], [0.12, 0.95, 0.28], [0.20, 0.93, 0.30]])
@@ -33,7 +35,7 @@ POSITIVE_OD, NEGATIVE_OD = 0.10, 0.05
 
 @dataclass(slots=True)
 class Tile:
-    """``rgb`` uint8 (S, S, 3); ``labels`` int32 (S, S); ``targets`` float32 (3, S, S) as `OUTPUTS`."""
+    """``rgb`` uint8 (S, S, 3), ``labels`` int32 (S, S), ``targets`` float32 (3, S, S)."""
 
     rgb: np.ndarray
     labels: np.ndarray
@@ -94,10 +96,15 @@ class Renderer:
         return self._ihc(layout)
 
     def _phantom(self) -> Tile:
-        """A quarter of a painted section, with nests, stroma, vessels and lymphocytes."""
+        """Cut a quarter of a painted section, with nests, stroma, vessels and lymphocytes."""
         rng, side = self.rng, self.side_px
         if not self._painted:
-            panel = str(rng.choice(["foxp3-dab", "rankl-dab", "foxp3-dab+rankl-red", "he"], p=[0.45, 0.2, 0.1, 0.25]))
+            panel = str(
+                rng.choice(
+                    ["foxp3-dab", "rankl-dab", "foxp3-dab+rankl-red", "he"],
+                    p=[0.45, 0.2, 0.1, 0.25],
+                )
+            )
             painted = paint_phantom(
                 random_recipe(panel, rng),
                 int(rng.integers(2**31)),
@@ -189,7 +196,9 @@ class Renderer:
             mix = rng.dirichlet([1, 0.5])
             plane += rng.uniform(0.4, 1) * (layout.structure @ mix)
         if rng.random() < 0.7:
-            region = np.clip(0.5 + 1.2 * smooth_noise(rng, (side, side), rng.uniform(60, 200)), 0, 1)
+            region = np.clip(
+                0.5 + 1.2 * smooth_noise(rng, (side, side), rng.uniform(60, 200)), 0, 1
+            )
             plane += rng.uniform(0.2, 1) * self.bank.draw("fibre", rng, side) * region
         if rng.random() < 0.6:
             plane += rng.uniform(0.1, 0.8) * self.bank.draw("cloud", rng, side)
@@ -252,7 +261,9 @@ class Renderer:
     def _ihc(self, layout: Layout) -> Tile:
         rng, labels = self.rng, layout.labels
         distance = border_distance(labels)
-        hem = self._nuclear(layout, distance, strength=float(np.exp(rng.uniform(np.log(0.12), np.log(0.75)))))
+        hem = self._nuclear(
+            layout, distance, strength=float(np.exp(rng.uniform(np.log(0.12), np.log(0.75))))
+        )
         dab, keep, means = self._positive(layout, distance)
         hem *= keep
         around = self._surroundings(layout)
@@ -306,7 +317,7 @@ class Renderer:
         return _blur(plane * (layout.labels == 0), 0.8)
 
     def _histology(self, diameter_px: float) -> Tile:
-        """A real stained field, its stains re-coloured."""
+        """Take a real stained field, its stains re-coloured."""
         rng = self.rng
         image, labels = take_tile(rng, self._source("histology"), self.side_px, diameter_px)
         glass = np.maximum(np.percentile(image, 99, axis=(0, 1)), 120)

@@ -38,7 +38,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Nucleus:
-    """One nucleus cut out of a source: ``mask`` float32 (Y, X), ``texture`` float32 (Y, X), mean 1."""
+    """One nucleus cut out: ``mask`` float32 (Y, X), ``texture`` float32 (Y, X) of mean 1."""
 
     mask: np.ndarray
     texture: np.ndarray
@@ -68,7 +68,9 @@ def load_sources(folder: Path, *, held_out_fifth: bool = True) -> list[Source]:
             if held_out_fifth and kind == "culture" and number % 5 == 4:
                 continue
             image = cv2.imread(str(file))[..., ::-1]
-            labels = tifffile.imread(str(file).replace("_image.png", "_labels.tif")).astype(np.int32)
+            labels = tifffile.imread(str(file).replace("_image.png", "_labels.tif")).astype(
+                np.int32
+            )
             diameter = _diameter(labels)
             if diameter > 5:
                 sources.append(Source(kind, np.ascontiguousarray(image), labels, diameter))

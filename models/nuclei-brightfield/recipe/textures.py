@@ -10,7 +10,7 @@ __all__ = ["TextureBank", "smooth_noise"]
 
 
 def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], scale_px: float) -> np.ndarray:
-    """Gaussian noise of unit variance before interpolation, float32 (Y, X), correlated over ``scale_px``."""
+    """Gaussian noise correlated over ``scale_px``, float32 (Y, X); unit variance as drawn."""
     small = [max(2, int(n / scale_px) + 3) for n in shape]
     noise = rng.normal(size=small).astype(np.float32)
     return cv2.resize(noise, shape[::-1], interpolation=cv2.INTER_CUBIC)

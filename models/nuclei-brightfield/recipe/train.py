@@ -12,15 +12,15 @@ import argparse
 import math
 import multiprocessing as mp
 import time
-from multiprocessing.sharedctypes import Synchronized
 from multiprocessing.shared_memory import SharedMemory
+from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
 from histo.nuclei.network import NucleiNet
 
@@ -74,101 +74,139 @@ def loss_of(output: Tensor, target: Tensor) -> Tensor:
     foreground, distance, positive = output.float().unbind(1)
     inside, depth, brown = target.unbind(1)
     weight = 1 + 2 * (inside - depth) * inside  # borders matter more than middles
-    entropy = (F.binary_cross_entropy_with_logits(foreground, inside, reduction="none") * weight).mean()
+    entropy = (
+        functional.binary_cross_entropy_with_logits(foreground, inside, reduction="none") * weight
+    ).mean()
     chance = torch.sigmoid(foreground)
     overlap = (2 * (chance * inside).sum((1, 2)) + 50) / ((chance + inside).sum((1, 2)) + 50)
     depth_error = ((distance - depth).abs() * (1 + 2 * inside)).mean()
-    called = F.binary_cross_entropy_with_logits(positive, brown, reduction="none")
+    called = functional.binary_cross_entropy_with_logits(positive, brown, reduction="none")
     called = (called * (0.2 + inside)).mean()
     return entropy + 0.5 * (1 - overlap).mean() + 2 * depth_error + 0.7 * called
 
 
+class Training:
+    """A network, the running average of its weights, its optimizer, and how far they came."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        options.work.mkdir(parents=True, exist_ok=True)
+        torch.set_num_threads(options.threads)
+        torch.manual_seed(options.seed)
+        self.options = options
+        self.net = NucleiNet().to(memory_format=torch.channels_last)
+        self.average = NucleiNet().to(memory_format=torch.channels_last)
+        self.average.load_state_dict(self.net.state_dict())
+        self.optimizer = torch.optim.AdamW(
+            self.net.parameters(), lr=options.rate, weight_decay=1e-3
+        )
+        self.step, self.used = 0, 0.0
+        self._checkpoint = options.work / "checkpoint.pt"
+        if self._checkpoint.exists():
+            self._load()
+        self._started = time.time()
+
+    @property
+    def seconds(self) -> float:
+        """Time trained so far, over all runs."""
+        return self.used + time.time() - self._started
+
+    def set_rate(self, budget: float) -> float:
+        """Warm up, then fall with a cosine over the seconds of the budget."""
+        part = self.seconds / budget
+        rate = self.options.rate * min(1, (self.step + 1) / 150)
+        rate *= 0.5 + 0.5 * math.cos(math.pi * part)
+        for group in self.optimizer.param_groups:
+            group["lr"] = max(rate, self.options.rate * 0.005)
+        return rate
+
+    def learn(self, x: Tensor, y: Tensor) -> float:
+        """Take one step; returns the loss."""
+        with torch.autocast("cpu", torch.bfloat16):
+            output = self.net(x)
+        loss = loss_of(output, y)
+        self.optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
+        self.optimizer.step()
+        self.step += 1
+        self._follow()
+        return loss.item()
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        """Move the average towards the weights."""
+        keep = min(0.998, self.step / (self.step + 20))
+        weights = self.net.state_dict().values()
+        for mean, value in zip(self.average.state_dict().values(), weights, strict=True):
+            if mean.dtype.is_floating_point:
+                mean.lerp_(value, 1 - keep)
+            else:
+                mean.copy_(value)
+
+    def _load(self) -> None:
+        state = torch.load(self._checkpoint, weights_only=True)
+        self.net.load_state_dict(state["net"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step = state["step"]
+        self.used = 0.0 if self.options.restart_schedule else state["used"]
+
+    def save(self) -> None:
+        """Write the checkpoint in one step."""
+        state = {
+            "net": self.net.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "used": self.seconds,
+        }
+        torch.save(state, self._checkpoint.with_suffix(".new"))
+        self._checkpoint.with_suffix(".new").replace(self._checkpoint)
+
+
 def train(options: argparse.Namespace) -> None:
     """Train until the minutes are used up, with checkpoints on the way."""
-    options.work.mkdir(parents=True, exist_ok=True)
-    checkpoint = options.work / "checkpoint.pt"
-    torch.set_num_threads(options.threads)
-    torch.manual_seed(options.seed)
-    net = NucleiNet().to(memory_format=torch.channels_last)
-    average = NucleiNet().to(memory_format=torch.channels_last)
-    average.load_state_dict(net.state_dict())
-    optimizer = torch.optim.AdamW(net.parameters(), lr=options.rate, weight_decay=1e-3)
-    step, used = 0, 0.0
-    if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
-        net.load_state_dict(state["net"])
-        average.load_state_dict(state["average"])
-        optimizer.load_state_dict(state["optimizer"])
-        step, used = state["step"], state["used"]
-        if options.restart_schedule:
-            used = 0.0
-
+    training = Training(options)
     memory = SharedMemory(create=True, size=POOL * SIDE * SIDE * PLANES)
     filled, wanted = mp.Value("q", 0), mp.Value("q", POOL)
+    seed = options.seed + training.step
     worker = mp.Process(
         target=render_forever,
-        args=(options.data, memory.name, filled, wanted, options.seed + step),
+        args=(options.data, memory.name, filled, wanted, seed),
         daemon=True,
     )
     worker.start()
     pool = _pool(memory)
-    rng = np.random.default_rng(options.seed + step)
-    while filled.value < 320:
-        time.sleep(1)
-        if not worker.is_alive():
-            raise SystemExit("The renderer stopped; see the message above.")
-    budget, running, started = options.minutes * 60, None, time.time()
-    log = (options.work / "log.txt").open("a")
+    rng = np.random.default_rng(seed)
+    budget, running = options.minutes * 60, None
     try:
-        while used + (time.time() - started) < budget:
-            progress = (used + time.time() - started) / budget
-            rate = options.rate * min(1, (step + 1) / 150) * (0.5 + 0.5 * math.cos(math.pi * progress))
-            for group in optimizer.param_groups:
-                group["lr"] = max(rate, options.rate * 0.005)
-            x, y = draw_batch(pool, filled.value, rng)
-            with torch.autocast("cpu", torch.bfloat16):
-                output = net(x)
-            loss = loss_of(output, y)
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
-            optimizer.step()
-            step += 1
-            wanted.value += BATCH
-            with torch.no_grad():
-                keep = min(0.998, step / (step + 20))
-                for a, b in zip(average.state_dict().values(), net.state_dict().values(), strict=True):
-                    if a.dtype.is_floating_point:
-                        a.lerp_(b, 1 - keep)
-                    else:
-                        a.copy_(b)
-            running = loss.item() if running is None else 0.98 * running + 0.02 * loss.item()
-            if step % 50 == 0:
-                line = f"step {step} minutes {(used + time.time() - started) / 60:.1f} loss {running:.4f} rate {rate:.2e} rendered {filled.value}"
-                print(line, flush=True)
-                log.write(line + "\n")
-                log.flush()
-            if step % 200 == 0:
-                _save(checkpoint, net, average, optimizer, step, used + time.time() - started)
-        _save(checkpoint, net, average, optimizer, step, used + time.time() - started)
-        torch.save(average.state_dict(), options.work / "weights.pt")
+        while filled.value < 320:
+            time.sleep(1)
+            if not worker.is_alive():
+                raise SystemExit("The renderer stopped; see the message above.")
+        with (options.work / "log.txt").open("a") as log:
+            while training.seconds < budget:
+                rate = training.set_rate(budget)
+                loss = training.learn(*draw_batch(pool, filled.value, rng))
+                wanted.value += BATCH
+                running = loss if running is None else 0.98 * running + 0.02 * loss
+                if training.step % 50 == 0:
+                    minutes = training.seconds / 60
+                    line = f"step {training.step} minutes {minutes:.1f} loss {running:.4f}"
+                    line += f" rate {rate:.2e} rendered {filled.value}"
+                    print(line, flush=True)
+                    log.write(line + "\n")
+                    log.flush()
+                if training.step % 200 == 0:
+                    training.save()
+        training.save()
+        torch.save(training.average.state_dict(), options.work / "weights.pt")
         print(f"Done: {options.work / 'weights.pt'}")
     finally:
         worker.terminate()
+        del pool  # a view would keep the memory from being closed
         memory.close()
         memory.unlink()
-
-
-def _save(path, net, average, optimizer, step, used) -> None:  # noqa: PLR0913
-    state = {
-        "net": net.state_dict(),
-        "average": average.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "step": step,
-        "used": used,
-    }
-    torch.save(state, path.with_suffix(".new"))
-    path.with_suffix(".new").replace(path)
 
 
 def main() -> None:
