@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,7 @@ from histo.geometry import Region
 __all__ = ["Frame", "measure_cells", "without_padding"]
 
 Floats = npt.NDArray[np.float64]
+_Int = TypeVar("_Int", bound=np.integer[Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ class Frame:
             )
 
 
-def without_padding(labels: npt.NDArray[np.integer], frame: Frame) -> npt.NDArray[np.integer]:
+def without_padding(labels: npt.NDArray[_Int], frame: Frame) -> npt.NDArray[_Int]:
     """Return labels with 0 outside of the slide; the same array when nothing lies there.
 
     Parameters

@@ -78,7 +78,7 @@ def analyze_slide(
     >>> settings = Settings("foxp3-dab", pixel_size_um=0.5)
     >>> result = analyze_slide(place / "blank.tif", settings, folder=place / "blank")
     >>> len(result.cells), result.manifest["flags"]
-    (0, ['no_tissue', 'white_point_assumed'])
+    (0, ['no_tissue'])
     """
     tell = progress or (lambda stage, fraction: None)
     panel = settings.load_panel()
