@@ -1,7 +1,7 @@
 """Cells: from nuclei to whole cells, their measures, and the table that holds them."""
 
 from histo.cells.expand import expand_cells
-from histo.cells.measure import Frame, measure_cells, without_padding
+from histo.cells.measure import Frame, measure_cells, measure_expanded, without_padding
 from histo.cells.outlines import cell_outlines
 from histo.cells.schema import (
     COMPARTMENTS,
@@ -28,6 +28,7 @@ __all__ = [
     "expand_cells",
     "measure_cells",
     "measure_column",
+    "measure_expanded",
     "validate_cells",
     "without_padding",
 ]

@@ -22,7 +22,7 @@ from histo.cells.schema import (
 )
 from histo.geometry import Region
 
-__all__ = ["Frame", "measure_cells", "without_padding"]
+__all__ = ["Frame", "measure_cells", "measure_expanded", "without_padding"]
 
 Floats = npt.NDArray[np.float64]
 _Int = TypeVar("_Int", bound=np.integer[Any])
@@ -153,10 +153,55 @@ def measure_cells(
        cell_id  x_um  y_um  nucleus_area_um2  nucleus_dab_od_mean
     0        7  55.0   5.0               4.0                 0.25
     """
+    cells = without_padding(expand_cells(labels, expansion_um / frame.pixel_size_um), frame)
+    return measure_expanded((labels, cells), image, names, owned=owned, frame=frame)
+
+
+def measure_expanded(
+    masks: tuple[npt.NDArray[np.integer], npt.NDArray[np.int32]],
+    image: npt.NDArray[np.floating],
+    names: Sequence[str],
+    *,
+    owned: npt.NDArray[np.integer],
+    frame: Frame,
+) -> pd.DataFrame:
+    """Measure cells whose outlines are known: `measure_cells` without the expansion.
+
+    Parameters
+    ----------
+    masks : (int (Y, X), int32 (Y, X))
+        Nuclei, and whole cells with the same numbers as `expand_cells` and then
+        `without_padding` give them.
+    image, names, owned, frame
+        As `measure_cells` takes them.
+
+    Returns
+    -------
+    DataFrame
+        As `measure_cells` returns it.
+
+    Raises
+    ------
+    ValueError
+        If shapes, names or owned labels do not fit each other.
+
+    Examples
+    --------
+    >>> nuclei = np.zeros((20, 20), int)
+    >>> nuclei[8:12, 8:12] = 7
+    >>> image = np.full((20, 20, 1), 0.25, np.float32)
+    >>> cells = expand_cells(nuclei, 4)
+    >>> frame = Frame(0, 100, 0.5)
+    >>> table = measure_expanded((nuclei, cells), image, ["dab"], owned=np.array([7]), frame=frame)
+    >>> float(table["nucleus_area_um2"].iloc[0])
+    4.0
+    """
+    labels, cells = masks
     owned = _check(labels, image, names, owned)
+    if cells.shape != labels.shape:
+        raise ValueError(f"cells must be as large as nuclei {labels.shape}, got {cells.shape}.")
     if owned.size == 0:
         return empty_cells(names, quantity=frame.quantity)
-    cells = without_padding(expand_cells(labels, expansion_um / frame.pixel_size_um), frame)
     number = _renumber(cells, owned)
     flat = np.flatnonzero(number.ravel())
     index = number.ravel()[flat].astype(np.intp) - 1

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage as ndi
 
 from histo.geometry import Region
 from histo.nuclei.predict import NucleiModel, segment
@@ -91,34 +90,66 @@ class _Seams:
 
 def _offered(tile: Tile, labels: NDArray[np.int32]) -> NDArray[np.int64]:
     """Labels whose centroid lies in the core or within the margin of it."""
-    count = int(labels.max())
-    numbers = np.arange(1, count + 1)
-    if not count:
-        return numbers.astype(np.int64)
-    centroid = np.asarray(ndi.center_of_mass(labels > 0, labels, numbers)) + 0.5
-    y, x = centroid[:, 0] + tile.crop.y, centroid[:, 1] + tile.crop.x
+    y, x = np.nonzero(labels)
+    if not len(y):
+        return np.zeros(0, np.int64)
+    of = labels[y, x]
+    area = np.bincount(of)
+    middle_y, middle_x = (np.bincount(of, at) / np.maximum(area, 1) + 0.5 for at in (y, x))
+    middle_y += tile.crop.y
+    middle_x += tile.crop.x
     reach = tile.core.expand(MARGIN_PX)
-    inside = (y >= reach.y) & (y < reach.stop_y) & (x >= reach.x) & (x < reach.stop_x)
-    return numbers[inside].astype(np.int64)
+    inside = (middle_y >= reach.y) & (middle_y < reach.stop_y)
+    inside &= (middle_x >= reach.x) & (middle_x < reach.stop_x)
+    inside &= area > 0
+    inside[0] = False
+    return np.flatnonzero(inside).astype(np.int64)
 
 
 def _not_taken(
     labels: NDArray[np.int32], offered: NDArray[np.int64], taken: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """Leave out what an earlier tile has handed out."""
-    both = (labels > 0) & (taken > 0)
+    there = taken > 0
+    both = there & (labels > 0)
     if not both.any():
         return offered
-    areas = np.bincount(labels.ravel())
-    _, taken_dense = np.unique(taken[both], return_inverse=True)
-    pairs = labels[both].astype(np.int64) * (int(taken_dense.max()) + 1) + taken_dense
+    # Numbers of one neighbourhood lie close together: count from the lowest one.
+    lowest = int(taken[there].min())
+    areas, taken_areas = np.bincount(labels.ravel()), np.bincount(taken[there] - lowest)
+    pairs = labels[both].astype(np.int64) * len(taken_areas) + (taken[both] - lowest)
     pair, shared = np.unique(pairs, return_counts=True)
-    label, other = np.divmod(pair, int(taken_dense.max()) + 1)
-    other_numbers = np.unique(taken[both])
-    taken_areas = {n: int((taken == n).sum()) for n in other_numbers}
-    other_area = np.array([taken_areas[other_numbers[i]] for i in other])
-    same = shared > SAME_SHARE * np.minimum(areas[label], other_area)
-    return offered[~np.isin(offered, label[same])]
+    label, other = np.divmod(pair, len(taken_areas))
+    same = shared > SAME_SHARE * np.minimum(areas[label], taken_areas[other])
+    left = np.ones(len(areas), bool)
+    left[label[same]] = False
+    return offered[left[offered]]
+
+
+def _without_overlap(
+    labels: NDArray[np.int32], owned: NDArray[np.int64], taken: NDArray[np.int64]
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Where two nuclei overlap by a few pixels, the earlier one keeps them."""
+    is_owned = np.zeros(int(labels.max()) + 1, bool)
+    is_owned[owned] = True
+    lost = (taken > 0) & is_owned[labels]
+    if not lost.any():
+        return labels, owned
+    labels = np.where(lost, np.int32(0), labels)
+    left = np.bincount(labels.ravel(), minlength=len(is_owned)) > 0
+    return labels, owned[left[owned]]
+
+
+def _inside(
+    labels: NDArray[np.int32], crop: Region, shape: tuple[int, int] | None
+) -> NDArray[np.int32]:
+    """Take out what lies beyond the slide: the padding is no tissue."""
+    part = crop if shape is None else crop.clip(shape)
+    if part == crop:
+        return labels
+    kept = np.zeros_like(labels)
+    kept[part.slices_in(crop)] = labels[part.slices_in(crop)]
+    return kept
 
 
 def segment_tiles(
@@ -128,6 +159,7 @@ def segment_tiles(
     *,
     draw: Callable[[NDArray[np.generic]], NDArray[np.uint8]] | None = None,
     pixel_size_um: float | None = None,
+    shape: tuple[int, int] | None = None,
 ) -> Iterator[TileNuclei]:
     """Find the nuclei of a slide, tile by tile, each exactly once.
 
@@ -142,6 +174,9 @@ def segment_tiles(
         Turns what was read into uint8 RGB (for fluorescence, `virtual_hematoxylin`).
     pixel_size_um : float, optional
         Of the working grid, by default the model's.
+    shape : (int, int), optional
+        Extent of the slide on the working grid (Y, X); what the network sees in the padding
+        beyond it is dropped.
 
     Yields
     ------
@@ -169,13 +204,11 @@ def segment_tiles(
             ahead = pool.submit(read, tiles[index + 1].crop) if more else None
             rgb = draw(image) if draw else image
             labels = segment(rgb, model, pixel_size_um=pixel_size_um)  # type: ignore[arg-type]
+            labels = _inside(labels, tile.crop, shape)
             seams.forget_above(tile.crop.y)
             taken = seams.taken(tile.crop)
             owned = _not_taken(labels, _offered(tile, labels), taken)
-            # Where two nuclei overlap by a few pixels, the earlier one keeps them.
-            mine = np.isin(labels, owned) & (taken > 0)
-            labels = np.where(mine, 0, labels).astype(np.int32)
-            owned = owned[np.isin(owned, labels)]
+            labels, owned = _without_overlap(labels, owned, taken)
             ids = np.arange(next_id, next_id + len(owned), dtype=np.int64)
             next_id += len(owned)
             numbers = np.zeros(int(labels.max()) + 1, np.int64)

@@ -17,7 +17,7 @@ from histo.cells import (
     cell_outlines,
     empty_cells,
     expand_cells,
-    measure_cells,
+    measure_expanded,
     without_padding,
 )
 from histo.geometry import Region
@@ -33,7 +33,10 @@ from histo.tissue import ARTEFACT_NAMES, blurred_mask
 
 __all__ = ["LABELS", "OUTLINES", "Workplace", "measure_slide", "plane_names"]
 
+#: Side of a tile's core, and the halo around it that gives the network its surroundings, px.
+#: The results do not depend on the core beyond a nucleus or two at seams; memory does.
 CORE_PX, HALO_PX = 1920, 64
+
 LABELS, OUTLINES = "nuclei.ome.zarr", "outlines.parquet"
 
 #: Focus can be judged at this pixel size and finer.
@@ -162,15 +165,14 @@ def measure_slide(
     """
     um, slide = place.pixel_size_um, place.slide
     names = plane_names(place.panel, place.survey)
-    tiles = tile_grid(
-        slide.grid_shape(um), core_px=CORE_PX, halo_px=HALO_PX, mask=_near(place.survey)
-    )
+    shape = slide.grid_shape(um)
+    tiles = tile_grid(shape, core_px=CORE_PX, halo_px=HALO_PX, mask=_near(place.survey))
     areas = _Areas(_edges(place), names, np.zeros(place.survey.tissue.shape, bool))
     size = slide.pixel_size
     scale = (um / size.y_um, um / size.x_um) if size is not None else (1.0, 1.0)
     tables = [empty_cells(names, quantity=place.panel.quantity)]
     with (
-        LabelWriter(folder / LABELS, slide.grid_shape(um), um) as labels,
+        LabelWriter(folder / LABELS, shape, um) as labels,
         OutlineWriter(folder / OUTLINES, scale) as outlines,
     ):
         progress("finding nuclei", 0.0)
@@ -180,12 +182,20 @@ def measure_slide(
             place.model,
             draw=place.draw,
             pixel_size_um=um,
+            shape=shape,
         )
         for number, part in enumerate(found, 1):
             planes = place.planes(part.image)
             areas.add(place, part, planes)
-            tables.append(_measure_tile(place, part, planes, names))
-            _write_tile(place, part, labels, outlines)
+            frame = _frame(place, part)
+            reach_px = place.panel.cell_expansion_um / um
+            whole = without_padding(expand_cells(part.labels, reach_px), frame)
+            table = measure_expanded(
+                (part.labels, whole), planes, names, owned=part.owned, frame=frame
+            )
+            table["cell_id"] = part.ids
+            tables.append(table)
+            _write_tile(part, whole, labels, outlines)
             progress("finding nuclei", number / len(tiles))
     tables = [table for table in tables if len(table)] or tables[:1]
     cells = pd.concat(tables, ignore_index=True)
@@ -199,38 +209,22 @@ def _frame(place: Workplace, part: TileNuclei) -> Frame:
     return Frame(crop.y, crop.x, um, place.panel.quantity, slide_shape=shape)
 
 
-def _measure_tile(
-    place: Workplace, part: TileNuclei, planes: npt.NDArray[np.float32], names: Sequence[str]
-) -> pd.DataFrame:
-    table = measure_cells(
-        part.labels,
-        planes,
-        names,
-        owned=part.owned,
-        frame=_frame(place, part),
-        expansion_um=place.panel.cell_expansion_um,
-    )
-    table["cell_id"] = part.ids
-    return table
-
-
 def _write_tile(
-    place: Workplace, part: TileNuclei, labels: LabelWriter, outlines: OutlineWriter
+    part: TileNuclei, whole: npt.NDArray[np.int32], labels: LabelWriter, outlines: OutlineWriter
 ) -> None:
+    """Write a tile's nuclei and the outlines of nuclei and ``whole`` cells."""
     if not len(part.owned):
         return
     crop = part.tile.crop
     number = np.zeros(int(part.labels.max()) + 1, np.int64)
     number[part.owned] = part.ids
     labels.paint(crop, number[part.labels], part.ids)
-    reach_px = place.panel.cell_expansion_um / place.pixel_size_um
-    cells = without_padding(expand_cells(part.labels, reach_px), _frame(place, part))
     outlines.add(
         {
             int(number[label]): ring
             for label, ring in cell_outlines(part.labels, part.owned).items()
         },
-        {int(number[label]): ring for label, ring in cell_outlines(cells, part.owned).items()},
+        {int(number[label]): ring for label, ring in cell_outlines(whole, part.owned).items()},
         origin=(crop.y, crop.x),
     )
 
