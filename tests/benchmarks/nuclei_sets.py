@@ -1,0 +1,112 @@
+"""Score the nuclei model on sets with instance masks: ``python nuclei_sets.py DATA``.
+
+DATA holds evaluate/ (ihc_ki67_glioma, ihc_deepliif, he_monuseg) and train/dsb2018. A predicted
+nucleus is right when it covers a true one with IoU above 0.5; F1 is pooled over a set's images.
+Of dsb2018 only each fifth fluorescence image is scored, which the recipe leaves out of training.
+Prints a table in Markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import tifffile
+
+from histo.metrics.agreement import f1_score
+from histo.nuclei import NucleiModel, load_model, segment, virtual_hematoxylin
+
+#: What the model reads, µm/px; the sets' own pixel sizes are those of their READMEs, or judged
+#: from lymphocytes (glioma).
+MODEL_UM = 0.5
+SETS = {
+    "ihc_ki67_glioma": ("evaluate/ihc_ki67_glioma", "*_image.jpg", "_image.jpg", 0.3),
+    "ihc_deepliif": ("evaluate/ihc_deepliif", "*_ihc.png", "_ihc.png", 0.25),
+    "he_monuseg": ("evaluate/he_monuseg", "*_image.jpg", "_image.jpg", 0.25),
+}
+
+
+@dataclass
+class Score:
+    """Counts of a set."""
+
+    images: int = 0
+    matched: int = 0
+    found: int = 0
+    truth: int = 0
+
+    def add(self, labels: np.ndarray, truth: np.ndarray) -> None:
+        """Count one image."""
+        self.images += 1
+        self.matched += matched_instances(labels, truth)
+        self.found += len(np.unique(labels[labels > 0]))
+        self.truth += len(np.unique(truth[truth > 0]))
+
+
+def matched_instances(labels: np.ndarray, truth: np.ndarray) -> int:
+    """Count pairs with IoU above 0.5; above one half each label has one partner at most."""
+    n, m = int(labels.max()) + 1, int(truth.max()) + 1
+    joint = np.bincount((labels.astype(np.int64) * m + truth).ravel(), minlength=n * m)
+    joint = joint.reshape(n, m)
+    union = joint.sum(1)[:, None] + joint.sum(0)[None] - joint
+    return int((joint[1:, 1:] > 0.5 * np.maximum(union[1:, 1:], 1)).sum())
+
+
+def brightfield(data: Path, name: str, model: NucleiModel) -> Score:
+    """Score one stained set at the model's pixel size."""
+    folder, pattern, suffix, um = SETS[name]
+    score = Score()
+    for file in sorted((data / folder).glob(pattern)):
+        rgb = cv2.imread(str(file))[..., ::-1]
+        truth = tifffile.imread(str(file).replace(suffix, "_labels.tif")).astype(np.int64)
+        scale = um / MODEL_UM
+        small = cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        score.add(enlarge(segment(np.ascontiguousarray(small), model), truth.shape), truth)
+    return score
+
+
+def enlarge(labels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Bring labels to the size of the truth."""
+    large = cv2.resize(labels.astype(np.float32), shape[::-1], interpolation=cv2.INTER_NEAREST)
+    return large.astype(np.int64)
+
+
+def held_out(data: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield each fifth fluorescence image, enlarged so that nuclei are about 15 px wide."""
+    files = sorted((data / "train/dsb2018/fluorescence").glob("*_image.png"))
+    for file in files[4::5]:
+        truth = tifffile.imread(str(file).replace("_image.png", "_labels.tif")).astype(np.int64)
+        yield cv2.imread(str(file)).max(-1), truth
+
+
+def fluorescence(data: Path, model: NucleiModel) -> Score:
+    """Score nuclear fluorescence at the images' own pixels, drawn as haematoxylin."""
+    score = Score()
+    for grey, truth in held_out(data):
+        low, high = float(np.percentile(grey, 20)), float(np.percentile(grey, 99.7))
+        rgb = virtual_hematoxylin(grey, low, max(high, low + 1))
+        score.add(segment(rgb, model).astype(np.int64), truth)
+    return score
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path, help="folder that holds evaluate/ and train/")
+    parser.add_argument("--model", default="nuclei-brightfield")
+    options = parser.parse_args()
+    model = load_model(options.model)
+    print("| set | images | nuclei found / true | F1 at IoU 0.5, pooled |\n|---|---|---|---|")
+    scores = {name: brightfield(options.data, name, model) for name in SETS}
+    scores["dsb2018 fluorescence, held-out fifth"] = fluorescence(options.data, model)
+    for name, score in scores.items():
+        f1 = f1_score(score.matched, score.found, score.truth)
+        print(f"| {name} | {score.images} | {score.found} / {score.truth} | {f1:.3f} |")
+
+
+if __name__ == "__main__":
+    main()
