@@ -60,7 +60,8 @@ class SlideRow:
     ----------
     facts : dict
         ``slide`` (the result folder's name), ``file``, ``status``, ``error``, ``panel``,
-        ``pixel_size_um``, ``pixel_size_source``, ``flags``.
+        ``pixel_size_um``, ``pixel_size_source``, ``flags``, and for each marker
+        ``<marker>_threshold_1`` to ``_3`` and ``<marker>_threshold_source``.
     metrics : tuple of Metric
 
     Examples
@@ -124,8 +125,19 @@ def read_slide_row(folder: Path) -> SlideRow:
         "pixel_size_um": slide.get("pixel_size_um"),
         "pixel_size_source": slide.get("pixel_size_source"),
         "flags": ";".join(manifest.get("flags", ())),
+        **_cut_offs(manifest.get("thresholds", {})),
     }
     return SlideRow(facts, metrics)
+
+
+def _cut_offs(thresholds: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the cut-offs that the calls were made with, by column."""
+    columns: dict[str, Any] = {}
+    for marker, cut in thresholds.items():
+        for grade, value in enumerate(cut["values"], 1):
+            columns[f"{marker}_threshold_{grade}"] = value
+        columns[f"{marker}_threshold_source"] = cut["source"]
+    return columns
 
 
 @dataclass(slots=True)

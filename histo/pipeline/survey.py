@@ -116,8 +116,9 @@ def _settle_stains(
     check = check_stains(pixels, matrix, white.value, stained)
     if not stained.any():
         return matrix, check
-    doubtful = wish is None and not check.passed
-    if asked_to_estimate or matrix.provisional or doubtful:
+    # Stains that the user names are taken as they are.
+    doubtful = wish is None and (matrix.provisional or not check.passed)
+    if asked_to_estimate or doubtful:
         own = estimate_stains(pixels[stained], matrix, white.value)
         own_check = check_stains(pixels, own, white.value, stained)
         if asked_to_estimate or matrix.provisional or _misfit(own_check) < _misfit(check):

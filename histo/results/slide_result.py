@@ -30,6 +30,7 @@ __all__ = [
 SCHEMA_VERSION = 1
 _FORMAT = "histo slide result"
 _VERSION_KEY = b"histo_schema_version"
+_THRESHOLDS_KEY = b"histo_thresholds"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,7 +81,7 @@ def write_slide_result(folder: str | Path, result: SlideResult) -> None:
     """
     folder = Path(folder)
     validate_cells(result.cells)
-    _write_cells(folder / "cells.parquet", result.cells)
+    _write_cells(folder / "cells.parquet", result.cells, result.manifest.get("thresholds", {}))
     _write_json(folder / "metrics.json", {"metrics": metrics_to_json(result.metrics)})
     _write_json(folder / "areas.json", result.areas.to_dict())
     # Last: a folder with a manifest is complete.
@@ -192,9 +193,13 @@ def _cell_text(value: Any) -> Any:
     return f"{value:.10g}" if isinstance(value, float) else value
 
 
-def _write_cells(path: Path, cells: pd.DataFrame) -> None:
+def _write_cells(path: Path, cells: pd.DataFrame, thresholds: Mapping[str, Any]) -> None:
+    """Write the cell table; the thresholds of its calls stay with it, as file metadata."""
     table = pa.Table.from_pandas(cells.reset_index(drop=True), preserve_index=False)
-    version = {_VERSION_KEY: str(SCHEMA_VERSION).encode()}
+    version = {
+        _VERSION_KEY: str(SCHEMA_VERSION).encode(),
+        _THRESHOLDS_KEY: json.dumps(_plain(thresholds)).encode(),
+    }
     table = table.replace_schema_metadata({**(table.schema.metadata or {}), **version})
     pq.write_table(table, path, compression="zstd")
 
