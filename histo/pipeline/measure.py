@@ -116,7 +116,10 @@ class _Areas:
         rows, columns = _survey_lookup(core, place)
         valid = place.survey.valid[np.ix_(rows, columns)]
         if place.panel.kind == "brightfield" and place.pixel_size_um <= FOCUS_UM and valid.any():
-            soft = blurred_mask(np.asarray(part.image, np.uint8), place.pixel_size_um)[inside]
+            # The step from tissue to the padding would pass for sharp detail.
+            shown = part.tile.crop.clip(place.slide.grid_shape(place.pixel_size_um))
+            image = np.asarray(part.image[shown.slices_in(part.tile.crop)], np.uint8)
+            soft = blurred_mask(image, place.pixel_size_um)[core.slices_in(shown)]
             share = _block_means(soft, rows, columns)
             at = np.ix_(np.unique(rows), np.unique(columns))
             self.blurred[at] |= share > 0.5
