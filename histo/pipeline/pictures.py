@@ -6,14 +6,17 @@ folder, so that changed calls can be drawn again without the slide.
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from histo.errors import ResultError
 from histo.geometry import Region
 from histo.metrics import Metric
 from histo.panel import Panel, Thresholds
@@ -183,9 +186,13 @@ def draw_pictures(
     metrics : tuple of Metric
     caption : Caption
         Title and flags; the key numbers are added here.
+
+    Raises
+    ------
+    ResultError
+        If `VIEWS`, the labels or the outlines are missing or damaged.
     """
-    with np.load(folder / VIEWS) as stored:
-        views = {name: stored[name] for name in stored.files}
+    views = _read_views(folder / VIEWS)
     words = Caption(caption.title, _key_numbers(metrics, panel, thresholds), caption.flags)
     overview = draw_overview(
         views["overview"],
@@ -214,6 +221,18 @@ def draw_pictures(
             title=f"{caption.title}: {marker.name.upper()}",
         )
         write_png(folder / f"gallery_{marker.name}.png", picture)
+
+
+def _read_views(path: Path) -> dict[str, Any]:
+    try:
+        # Opened here: numpy leaves a damaged file open.
+        with path.open("rb") as stream, np.load(stream) as stored:
+            return {name: stored[name] for name in stored.files}
+    except (FileNotFoundError, BadZipFile, EOFError, ValueError, zlib.error) as error:
+        raise ResultError(
+            f"{path.name}: the pixels that the pictures are drawn from are missing or damaged "
+            f"({type(error).__name__}); run the slide again with --force."
+        ) from error
 
 
 def _gallery_rows(

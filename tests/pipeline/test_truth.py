@@ -4,6 +4,7 @@ Painted tissue is no patient's: these tolerances say that the path counts and me
 rightly, not how well it does on real tissue.
 """
 
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -124,22 +125,29 @@ def test_the_metrics_are_those_of_the_cell_table(analysed):
     assert metrics["foxp3_h_score"] == pytest.approx(100 * grade.mean())
 
 
-def analyse_sample(name, folder):
-    """Analyse a sample image with its panel; return result and truth."""
-    path = next(path for path in SAMPLES.glob("*.tif") if path.name.partition(".")[0] == name)
-    result = analyze_slide(path, Settings(name.partition("_")[0]), folder=folder / name)
-    return result, pd.read_csv(SAMPLES / f"{name}.truth.csv")
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory):
+    """Return a function that analyses a sample image, once: result and painted truth."""
+
+    @cache
+    def analyse(name):
+        path = next(path for path in SAMPLES.glob("*.tif") if path.name.partition(".")[0] == name)
+        folder = tmp_path_factory.mktemp("sample") / name
+        result = analyze_slide(path, Settings(name.partition("_")[0]), folder=folder)
+        return result, pd.read_csv(SAMPLES / f"{name}.truth.csv")
+
+    return analyse
 
 
 @pytest.mark.parametrize("name", ["he_margin", "nuclei-if_margin"])
-def test_samples_without_markers(name, tmp_path):
-    result, truth = analyse_sample(name, tmp_path)
+def test_samples_without_markers(name, sample):
+    result, truth = sample(name)
     check_nuclei(result.cells, truth)
 
 
 @pytest.mark.parametrize("name", ["foxp3-dab_edge", "foxp3-dab_infiltrate"])
-def test_foxp3_samples(name, tmp_path):
-    result, truth = analyse_sample(name, tmp_path)
+def test_foxp3_samples(name, sample):
+    result, truth = sample(name)
     matched = check_nuclei(result.cells, truth)
     _, a, b = matched
     check_marker(
@@ -154,8 +162,8 @@ def test_foxp3_samples(name, tmp_path):
     assert positive_error(a, b, "nucleus_dab_od_mean", "nucleus_dab_mean") < POSITIVE_SHARE
 
 
-def test_rankl_sample(tmp_path):
-    result, truth = analyse_sample("rankl-dab_nests", tmp_path)
+def test_rankl_sample(sample):
+    result, truth = sample("rankl-dab_nests")
     check_marker(
         check_nuclei(result.cells, truth),
         truth,
@@ -167,8 +175,8 @@ def test_rankl_sample(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["foxp3-dab+rankl-red_margin", "foxp3-rankl-if_margin"])
-def test_both_markers_and_who_makes_rankl(name, tmp_path):
-    result, truth = analyse_sample(name, tmp_path)
+def test_both_markers_and_who_makes_rankl(name, sample):
+    result, truth = sample(name)
     matched = check_nuclei(result.cells, truth)
     check_marker(
         matched,
@@ -306,11 +314,11 @@ def test_what_is_out_of_focus_is_marked_and_its_cells_left_out(section, tmp_path
     assert "artefacts_above_10_percent" in result.manifest["flags"]
 
 
-def test_stains_that_do_not_fit_are_estimated_and_flagged(tmp_path):
-    sample = SAMPLES / "foxp3-dab_infiltrate.tif"
-    own = analyze_slide(sample, Settings("foxp3-dab"), folder=tmp_path / "own")
+def test_stains_that_do_not_fit_are_estimated_and_flagged(sample, tmp_path):
+    path = SAMPLES / "foxp3-dab_infiltrate.tif"
+    own, _ = sample("foxp3-dab_infiltrate")
     assert "stains_estimated" in own.manifest["flags"]
-    fixed = analyze_slide(sample, Settings("foxp3-dab", stains="h-dab"), folder=tmp_path / "fixed")
+    fixed = analyze_slide(path, Settings("foxp3-dab", stains="h-dab"), folder=tmp_path / "fixed")
     assert "stains_estimated" not in fixed.manifest["flags"]
     vectors = [r.manifest["stains"]["vectors"]["hematoxylin"] for r in (own, fixed)]
     assert fixed.manifest["stains"]["passed"] is False
