@@ -38,7 +38,7 @@ class NucleiModel:
         self.device = _best_device()
         self.dtype = _best_dtype(self.device)
         # torch's overloads of Module.to leave out memory_format.
-        self._net = net.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._net = net.fused().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def predict(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the planes of an image of any size.
@@ -60,7 +60,8 @@ class NucleiModel:
             If the image is not uint8 RGB.
         """
         padded, (height, width) = as_rgb_stack(rgb, STRIDE)
-        batch = torch.from_numpy(np.ascontiguousarray(padded)).to(self.device)
+        # A copy: torch does not take read-only arrays.
+        batch = torch.tensor(padded, device=self.device)
         x = batch.permute(2, 0, 1)[None].float().div_(255).sub_(0.5).mul_(4)
         x = x.contiguous(memory_format=torch.channels_last)
         with (

@@ -4,9 +4,11 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 
 from histo.errors import ModelError
 from histo.nuclei import list_models, load_model, read_card, segment, virtual_hematoxylin
+from histo.nuclei.network import NucleiNet
 
 
 @pytest.fixture
@@ -91,3 +93,26 @@ def test_virtual_hematoxylin_is_white_at_the_background_and_dark_on_nuclei():
     assert (drawn[0, 2] <= drawn[0, 1]).all()
     with pytest.raises(ValueError, match="above low"):
         virtual_hematoxylin(np.zeros((2, 2)), 5, 5)
+
+
+def test_folding_normalisation_into_convolutions_changes_nothing_but_rounding():
+    generator = torch.Generator().manual_seed(0)
+    net = NucleiNet((8, 16, 24))
+    for name, buffer in net.named_buffers():
+        if buffer.dtype.is_floating_point:
+            low = 0.5 if name.endswith("var") else -0.5
+            buffer.copy_(torch.rand(buffer.shape, generator=generator) + low)
+    net.eval()
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    x = torch.rand(1, 3, 64, 48, generator=generator)
+    with torch.inference_mode():
+        torch.testing.assert_close(net.fused()(x), net(x), atol=1e-5, rtol=1e-4)
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in net.fused().modules())
+    for name, value in net.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+def test_a_read_only_picture_is_taken():
+    image = np.full((32, 32, 3), 240, np.uint8)
+    image.setflags(write=False)
+    assert load_model("nuclei-brightfield").predict(image).shape == (32, 32, 3)
