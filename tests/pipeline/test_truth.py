@@ -26,7 +26,7 @@ RADIUS_UM = 4.0
 #: found twice; both are painted on purpose.
 LEAST_F1 = 0.90
 #: Share by which the count may differ: limited by what the shadows and spindles add.
-COUNT_SHARE = 0.15
+COUNT_SHARE = 0.18
 #: Found over painted nuclear area, median: blur widens an outline by a pixel's fraction, and a
 #: fifth of a pixel around a lymphocyte is a tenth of its area.
 AREA_RATIO = (0.90, 1.30)
@@ -40,14 +40,14 @@ NUCLEAR_OD = 0.08
 #: the nucleus, and the outline takes in some of its pale surround.
 POSITIVE_SHARE = 0.30
 #: FOXP3+ cells: weak ones at the cut-off fall on either side.
-FOXP3_COUNT_SHARE, FOXP3_F1 = 0.15, 0.85
+FOXP3_COUNT_SHARE, FOXP3_F1 = 0.18, 0.83
 #: H-score runs to 300; the painted grades start at OD 0.2, the panel's at 0.12.
 FOXP3_H_SCORE = 12.0
 #: RANKL+ cells: where cells touch, a ring takes in the neighbour's signal.
 RANKL_COUNT_SHARE, RANKL_F1 = 0.30, 0.70
 #: RANKL reads low: a painted cytoplasm is thinner than the ring that stands for it.
 RANKL_H_SCORE = 30.0
-#: Two red stains overlap so much with brown that the duplex's OD is relative only.
+#: In the duplex, brown is unmixed with an estimated red beside it, 24° away: OD is relative only.
 DUPLEX_POSITIVE_SHARE = 0.60
 
 #: A turned or flipped section: convolutions are not exactly symmetric.
