@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage as ndi
 
 from histo.geometry import Region
 from histo.panel import Panel
@@ -27,6 +28,9 @@ __all__ = ["Survey", "sample_fields", "survey_slide"]
 #: Tissue is outlined at about this pixel size, coarser on slides beyond `MAX_SIDE_PX`.
 SURVEY_UM = 4.0
 MAX_SIDE_PX = 6000
+
+#: The soft rim of an artefact reaches this far.
+REACH_UM = 12.0
 
 #: Stains are estimated and checked on this many fields of this side, at about `SAMPLE_UM`.
 SAMPLE_FIELDS, SAMPLE_PX, SAMPLE_UM = 12, 384, 1.0
@@ -94,10 +98,33 @@ def survey_slide(slide: Slide, panel: Panel, *, stains: str | None = None) -> Su
         return _survey_channels(slide, panel, picture, um)
     tissue = tissue_mask(picture, um)
     artefacts = find_artefacts(picture, um, tissue)
+    tissue = _without_bridges(picture, tissue, artefacts, um)
     white = estimate_white_point(picture, ~tissue)
     fields = sample_fields(slide, tissue & (artefacts == 0), um)
     matrix, check = _settle_stains(fields.reshape(-1, 3), panel, white, wish=stains)
     return Survey(um, picture, tissue, artefacts, white, matrix, check)
+
+
+def _without_bridges(
+    picture: npt.NDArray[np.uint8],
+    tissue: npt.NDArray[np.bool_],
+    artefacts: npt.NDArray[np.uint8],
+    um: float,
+) -> npt.NDArray[np.bool_]:
+    """Find the tissue again as if artefacts were glass.
+
+    A pen stroke beside a section looks like tissue and closes the glass between the two into
+    a hole, which would be filled and counted as tissue.
+    """
+    spoilt = artefacts > 0
+    if not spoilt.any():
+        return tissue
+    clean = picture.copy()
+    glass = picture[~tissue]
+    clean[ndi.binary_dilation(spoilt, iterations=max(1, round(REACH_UM / um)))] = (
+        np.median(glass, axis=0) if len(glass) else 245
+    )
+    return np.asarray(tissue_mask(clean, um) | (tissue & spoilt))
 
 
 def _settle_stains(
