@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -223,6 +224,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ...
     SystemExit: 0
     """
+    # tifffile logs what it dislikes in a file; what matters is said in one sentence of ours.
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if os.environ.get("HISTO_DEBUG", "") not in {"", "0"}:
         sys.exit(app(args=given, prog_name="histo", standalone_mode=False))

@@ -277,6 +277,11 @@ def _rings(folder: Path, wanted: set[int]) -> dict[int, npt.NDArray[np.float64]]
         for index, cell in enumerate(batch.cell_ids):
             if int(cell) in wanted:
                 found[int(cell)] = batch.nuclei[index]
+    if missing := wanted - found.keys():
+        raise ResultError(
+            f"{folder.name}: {OUTLINES} lacks the cell {min(missing)}; run the slide again with "
+            "--force."
+        )
     return found
 
 

@@ -48,8 +48,8 @@ def marker_columns(
 def main() -> None:
     """Analyse and print."""
     print(
-        "| sample | nuclei found / painted | F1 4 µm | area ratio | marker | positive found / painted "
-        "| F1 | H-score found / painted | intensity ratio |\n|---|---|---|---|---|---|---|---|---|"
+        "| sample | nuclei found / painted | F1 4 µm | area ratio | marker "
+        "| positive found / painted | F1 | H-score found / painted | intensity ratio |\n|---|---|---|---|---|---|---|---|---|"
     )
     for name, paths in sample_slides().items():
         panel = load_panel(name)
