@@ -67,6 +67,11 @@ class Settings:
             "thresholds": {name: request for name, request in sorted(self.thresholds.items())},
             "model": card.name,
             "model_sha256": card.sha256,
+            "model_parameters": {
+                "threshold": card.threshold,
+                "saddle": card.saddle,
+                "min_area_um2": card.min_area_um2,
+            },
             "stains": Path(self.stains or panel.stains or "").name or None,
             "stains_content": _content_of(self.stains or panel.stains),
         }

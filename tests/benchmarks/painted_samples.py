@@ -49,7 +49,9 @@ def main() -> None:
     """Analyse and print."""
     print(
         "| sample | nuclei found / painted | F1 4 µm | area ratio | marker "
-        "| positive found / painted | F1 | H-score found / painted | intensity ratio |\n|---|---|---|---|---|---|---|---|---|"
+        "| positive found / painted | F1 | H-score found / painted | intensity ratio |\n"
+        + "|---" * 9
+        + "|"
     )
     for name, paths in sample_slides().items():
         panel = load_panel(name)
