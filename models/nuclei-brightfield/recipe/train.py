@@ -103,6 +103,10 @@ class Training:
         self._checkpoint = options.work / "checkpoint.pt"
         if self._checkpoint.exists():
             self._load()
+        elif options.start is not None:
+            weights = torch.load(options.start, weights_only=True)
+            for net in (self.net, self.average):
+                net.load_state_dict(weights)  # float16 on disk, copied into float32
         self._started = time.time()
 
     @property
@@ -216,6 +220,9 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("training"), help="checkpoints and log")
     parser.add_argument("--minutes", type=float, default=90.0)
     parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument(
+        "--start", type=Path, help="weights.pt to begin with, such as the model's own"
+    )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--restart-schedule", action="store_true", help="go on with a new schedule")
