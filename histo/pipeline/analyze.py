@@ -10,20 +10,13 @@ from typing import Any
 from histo.errors import PanelError, SlideError
 from histo.nuclei import NucleiModel, load_model
 from histo.panel import Panel
-from histo.pipeline.measure import OUTLINES, Workplace, measure_slide
+from histo.pipeline.measure import Workplace, measure_slide
 from histo.pipeline.numbers import call_and_count, threshold_flags, thresholds_record
-from histo.pipeline.pictures import VIEWS, collect_views, draw_pictures
+from histo.pipeline.pictures import save_views
 from histo.pipeline.settings import Settings, fingerprint
 from histo.pipeline.survey import Survey, survey_slide
-from histo.results import (
-    Caption,
-    SlideResult,
-    make_manifest,
-    read_outlines,
-    result_folder,
-    write_geojson,
-    write_slide_result,
-)
+from histo.pipeline.writing import write_calls
+from histo.results import SlideResult, make_manifest, result_folder
 from histo.slide import Slide, open_slide
 
 __all__ = ["analyze_slide"]
@@ -105,27 +98,12 @@ def analyze_slide(
             sections["edits"] = []
             manifest = make_manifest(path, sections)
             manifest["fingerprint"] = fingerprint(settings, manifest["input"]["sha256"])
-            write_geojson(partial, cells, read_outlines(partial / OUTLINES), slide=slide.name)
             tell("drawing pictures", 0.3)
-            _save_views(partial, collect_views(place, cells, thresholds))
+            save_views(partial, place, cells, thresholds)
             tell("drawing pictures", 0.6)
-            draw_pictures(
-                partial,
-                cells,
-                panel,
-                thresholds=thresholds,
-                metrics=metrics,
-                caption=Caption(f"{slide.name} · {panel.name}", (), tuple(sections["flags"])),
-            )
             result = SlideResult(cells, metrics, areas, manifest)
-            write_slide_result(partial, result)
+            write_calls(partial, result, panel, thresholds)
     return result
-
-
-def _save_views(folder: Path, views: dict[str, Any]) -> None:
-    import numpy as np
-
-    np.savez_compressed(folder / VIEWS, **views)
 
 
 def _check_fit(slide: Slide, panel: Panel) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import ndimage as ndi
 
 from histo.cells import (
     Frame,
@@ -24,7 +23,7 @@ from histo.geometry import Region
 from histo.metrics import OD_EDGES, Histogram, SlideAreas, intensity_edges
 from histo.nuclei import NucleiModel, TileNuclei, segment_tiles, virtual_hematoxylin
 from histo.panel import Panel
-from histo.pipeline.survey import Survey
+from histo.pipeline.survey import Survey, with_reach
 from histo.results import LabelWriter, OutlineWriter
 from histo.slide import Slide
 from histo.stain import stain_concentrations, stain_residual
@@ -41,9 +40,6 @@ LABELS, OUTLINES = "nuclei.ome.zarr", "outlines.parquet"
 
 #: Focus can be judged at this pixel size and finer.
 FOCUS_UM = 1.1
-
-#: Cells this close to the tissue's outline still count as in the tissue.
-REACH_UM = 12.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +165,12 @@ def measure_slide(
     um, slide = place.pixel_size_um, place.slide
     names = plane_names(place.panel, place.survey)
     shape = slide.grid_shape(um)
-    tiles = tile_grid(shape, core_px=CORE_PX, halo_px=HALO_PX, mask=_near(place.survey))
+    tiles = tile_grid(
+        shape,
+        core_px=CORE_PX,
+        halo_px=HALO_PX,
+        mask=with_reach(place.survey.valid, place.survey.pixel_size_um),
+    )
     areas = _Areas(_edges(place), names, np.zeros(place.survey.tissue.shape, bool))
     size = slide.pixel_size
     scale = (um / size.y_um, um / size.x_um) if size is not None else (1.0, 1.0)
@@ -244,12 +245,6 @@ def _edges(place: Workplace) -> npt.NDArray[np.float64]:
     return intensity_edges(largest)
 
 
-def _near(survey: Survey) -> npt.NDArray[np.bool_]:
-    """Return valid tissue and a little around it."""
-    steps = max(1, round(REACH_UM / survey.pixel_size_um))
-    return np.asarray(ndi.binary_dilation(survey.valid, iterations=steps))
-
-
 def _survey_lookup(
     core: Region, place: Workplace
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -284,8 +279,7 @@ def _place_cells(cells: pd.DataFrame, survey: Survey) -> pd.DataFrame:
     shape = survey.tissue.shape
     y = np.clip((cells["y_um"].to_numpy() / survey.pixel_size_um).astype(int), 0, shape[0] - 1)
     x = np.clip((cells["x_um"].to_numpy() / survey.pixel_size_um).astype(int), 0, shape[1] - 1)
-    steps = max(1, round(REACH_UM / survey.pixel_size_um))
-    tissue = ndi.binary_dilation(survey.tissue, iterations=steps)
+    tissue = with_reach(survey.tissue, survey.pixel_size_um)
     outside, spoiled = ~tissue[y, x], survey.artefacts[y, x] > 0
     cells["compartment"] = np.where(outside | spoiled, "excluded", "tissue")
     words = np.where(spoiled, "artefact", np.where(outside, "outside_tissue", ""))

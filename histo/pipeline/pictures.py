@@ -35,7 +35,7 @@ from histo.results import (
     write_png,
 )
 
-__all__ = ["VIEWS", "collect_views", "draw_pictures"]
+__all__ = ["VIEWS", "draw_pictures", "save_views"]
 
 VIEWS = "views.npz"
 
@@ -73,29 +73,25 @@ def _eye(place: Workplace) -> _Shown:
     return _Shown(order, tuple(limits))
 
 
-def collect_views(
-    place: Workplace, cells: pd.DataFrame, thresholds: dict[str, Thresholds]
-) -> dict[str, Any]:
-    """Read the pixels that the pictures need.
+def save_views(
+    folder: Path, place: Workplace, cells: pd.DataFrame, thresholds: dict[str, Thresholds]
+) -> None:
+    """Read the pixels that the pictures need and write them to `VIEWS`.
 
     Parameters
     ----------
+    folder : Path
     place : Workplace
     cells : DataFrame
         With calls.
     thresholds : dict of str to Thresholds
-
-    Returns
-    -------
-    dict of str to array
-        As `numpy.savez` takes it.
     """
     eye, survey, um = _eye(place), place.survey, place.pixel_size_um
     overview = eye(place.slide.thumbnail(OVERVIEW_PX))
     whole_um = place.slide.shape[1] * place.slide.pixel_size_um
     field = _field_region(place, cells)
     squares, kept = _squares(place, cells, thresholds, eye)
-    return {
+    views: dict[str, Any] = {
         "overview": overview,
         "overview_um": np.float64(whole_um / overview.shape[1]),
         "tissue": survey.tissue,
@@ -107,6 +103,7 @@ def collect_views(
         "cell_ids": kept,
         "squares": squares,
     }
+    np.savez_compressed(folder / VIEWS, **views)
 
 
 def _level0_um(place: Workplace) -> tuple[float, float]:

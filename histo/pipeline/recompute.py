@@ -10,17 +10,10 @@ from histo.panel import Panel
 from histo.panel.thresholds import Request
 from histo.pipeline.measure import LABELS, OUTLINES
 from histo.pipeline.numbers import call_and_count, threshold_flags, thresholds_record
-from histo.pipeline.pictures import VIEWS, draw_pictures
+from histo.pipeline.pictures import VIEWS
 from histo.pipeline.settings import fingerprint_of
-from histo.results import (
-    Caption,
-    SlideResult,
-    read_outlines,
-    read_slide_result,
-    result_folder,
-    write_geojson,
-    write_slide_result,
-)
+from histo.pipeline.writing import write_calls
+from histo.results import SlideResult, read_slide_result, result_folder
 
 __all__ = ["recompute"]
 
@@ -51,7 +44,7 @@ def recompute(folder: str | Path, thresholds: Mapping[str, Request]) -> SlideRes
     manifest = dict(former.manifest)
     try:
         panel = Panel.model_validate(manifest["parameters"]["panel_content"])
-        name = manifest["slide"]["name"]
+        manifest["slide"]["name"]
     except (KeyError, TypeError, ValueError) as error:
         raise ResultError(
             f"{folder.name}: manifest.json does not hold the panel ({error}); run the slide again "
@@ -68,14 +61,5 @@ def recompute(folder: str | Path, thresholds: Mapping[str, Request]) -> SlideRes
     manifest["fingerprint"] = fingerprint_of(manifest["parameters"], manifest["input"]["sha256"])
     result = SlideResult(cells, metrics, former.areas, manifest)
     with result_folder(folder, keep=[LABELS, OUTLINES, VIEWS]) as partial:
-        write_geojson(partial, cells, read_outlines(partial / OUTLINES), slide=name)
-        draw_pictures(
-            partial,
-            cells,
-            panel,
-            thresholds=cuts,
-            metrics=metrics,
-            caption=Caption(f"{name} · {panel.name}", (), tuple(manifest["flags"])),
-        )
-        write_slide_result(partial, result)
+        write_calls(partial, result, panel, cuts)
     return result

@@ -23,13 +23,14 @@ from histo.stain import (
 )
 from histo.tissue import find_artefacts, tissue_mask, tissue_mask_channels
 
-__all__ = ["Survey", "sample_fields", "survey_slide"]
+__all__ = ["Survey", "sample_fields", "survey_slide", "with_reach"]
 
 #: Tissue is outlined at about this pixel size, coarser on slides beyond `MAX_SIDE_PX`.
 SURVEY_UM = 4.0
 MAX_SIDE_PX = 6000
 
-#: The soft rim of an artefact reaches this far.
+#: Cells this close to the tissue's outline still count as in the tissue, and the soft rim of
+#: an artefact reaches this far.
 REACH_UM = 12.0
 
 #: Stains are estimated and checked on this many fields of this side, at about `SAMPLE_UM`.
@@ -105,6 +106,12 @@ def survey_slide(slide: Slide, panel: Panel, *, stains: str | None = None) -> Su
     return Survey(um, picture, tissue, artefacts, white, matrix, check)
 
 
+def with_reach(mask: npt.NDArray[np.bool_], pixel_size_um: float) -> npt.NDArray[np.bool_]:
+    """Return a mask grown by `REACH_UM`, bool (Y, X)."""
+    steps = max(1, round(REACH_UM / pixel_size_um))
+    return np.asarray(ndi.binary_dilation(mask, iterations=steps))
+
+
 def _without_bridges(
     picture: npt.NDArray[np.uint8],
     tissue: npt.NDArray[np.bool_],
@@ -121,9 +128,7 @@ def _without_bridges(
         return tissue
     clean = picture.copy()
     glass = picture[~tissue]
-    clean[ndi.binary_dilation(spoilt, iterations=max(1, round(REACH_UM / um)))] = (
-        np.median(glass, axis=0) if len(glass) else 245
-    )
+    clean[with_reach(spoilt, um)] = np.median(glass, axis=0) if len(glass) else 245
     return np.asarray(tissue_mask(clean, um) | (tissue & spoilt))
 
 

@@ -12,7 +12,7 @@ import tifffile
 import histo
 from histo.errors import PanelError, SlideError
 from histo.nuclei import read_card
-from histo.pipeline import Settings, analyze, analyze_slide
+from histo.pipeline import Settings, analyze_slide, writing
 from histo.results import open_labels, read_slide_result
 
 SAMPLES = Path(__file__).resolve().parents[2] / "sample_images"
@@ -181,7 +181,7 @@ def test_a_run_that_breaks_leaves_nothing(tmp_path, paint_section, monkeypatch):
     def broken(*_args, **_kwargs):
         raise RuntimeError("in the middle")
 
-    monkeypatch.setattr(analyze, "draw_pictures", broken)
+    monkeypatch.setattr(writing, "draw_pictures", broken)
     with pytest.raises(RuntimeError, match="in the middle"):
         analyze_slide(path, FOXP3, folder=tmp_path / "out" / "a")
     assert list((tmp_path / "out").iterdir()) == []
