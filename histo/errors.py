@@ -6,6 +6,7 @@ where, and what to do.
 """
 
 __all__ = [
+    "AnnotationError",
     "HistoError",
     "ModelError",
     "PanelError",
@@ -45,3 +46,7 @@ class ModelError(HistoError):
 
 class ResultError(HistoError):
     """A result folder cannot be written, or is not one of ours."""
+
+
+class AnnotationError(HistoError):
+    """A file of cells or regions to compare with cannot be read, or lacks what is needed."""

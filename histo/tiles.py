@@ -13,7 +13,7 @@ __all__ = ["STRIDE_PX", "Tile", "tile_grid"]
 
 #: Crops start and end on a multiple of this: the coarsest step of the networks, so that
 #: a pixel is seen in the same phase whichever tile reads it.
-STRIDE_PX = 16
+STRIDE_PX = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +61,12 @@ def tile_grid(
     shape : tuple of int
         (Y, X) of the plane in pixels.
     core_px : int
-        Side of a core in pixels, a multiple of 16. The cores of the last row and column
+        Side of a core in pixels, a multiple of 32. The cores of the last row and column
         end with the plane.
     halo_px : int
-        Pixels read around the core on every side, a multiple of 16, 0 or more. Not
+        Pixels read around the core on every side, a multiple of 32, 0 or more. Not
         clipped: at the slide's edge the crop reaches out, and the slide pads. Where the
-        last core ends between two multiples of 16, its crop is rounded up to the next.
+        last core ends between two multiples of 32, its crop is rounded up to the next.
     mask : bool (Y', X'), optional
         A picture of the whole plane at a lower resolution. Tiles whose core holds no True
         are left out, so blank glass costs nothing. A mask pixel counts for its neighbours
@@ -79,16 +79,16 @@ def tile_grid(
     Raises
     ------
     ValueError
-        If an extent is not positive, a side is not a multiple of 16, or the mask is not a
+        If an extent is not positive, a side is not a multiple of 32, or the mask is not a
         two-dimensional boolean array at most as large as the plane.
 
     Examples
     --------
-    >>> tiles = tile_grid((100, 64), core_px=64, halo_px=16)
+    >>> tiles = tile_grid((100, 64), core_px=64, halo_px=32)
     >>> [tile.core for tile in tiles]
     [Region(y=0, x=0, height=64, width=64), Region(y=64, x=0, height=36, width=64)]
     >>> tiles[1].crop
-    Region(y=48, x=-16, height=80, width=96)
+    Region(y=32, x=-32, height=128, width=128)
     """
     height, width = (_whole(value, "shape") for value in shape)
     core_px, halo_px = _whole(core_px, "core_px"), _whole(halo_px, "halo_px")

@@ -90,3 +90,61 @@ def make_cells():
         )
 
     return make
+
+
+@pytest.fixture
+def make_result(make_cells):
+    """Write a result folder whose nuclei are those of a label image; nothing is analysed."""
+    import numpy as np
+
+    from histo.cells import trace_outlines
+    from histo.metrics import SlideAreas
+    from histo.metrics.shapes import LabelShapes
+    from histo.results import (
+        OutlineWriter,
+        SlideResult,
+        read_outlines,
+        write_geojson,
+        write_slide_result,
+    )
+
+    def make(folder, labels, *, pixel_size_um=0.5, positive=None, **columns):
+        folder.mkdir(parents=True)
+        ids = np.unique(labels[labels > 0])
+        centres = LabelShapes.of(labels, (pixel_size_um, pixel_size_um)).centres_um()
+        if positive is not None:
+            columns |= {"foxp3_positive": positive, "foxp3_grade": positive.astype(np.int8)}
+        places = {"cell_id": ids, "y_um": centres[:, 0], "x_um": centres[:, 1]}
+        cells = make_cells(len(ids), **places, **columns)
+        cells = cells.astype({c: bool for c in cells if c.endswith("_positive")})
+        cells = cells.astype({c: "int8" for c in cells if c.endswith("_grade")})
+        with OutlineWriter(folder / "outlines.parquet", 1.0) as writer:
+            rings = trace_outlines(labels, ids)
+            writer.add(ids, rings, rings)
+        slide = {"name": folder.name, "pixel_size_um": pixel_size_um}
+        write_geojson(folder, cells, read_outlines(folder / "outlines.parquet"), slide=folder.name)
+        write_slide_result(folder, SlideResult(cells, (), SlideAreas(1, 1), {"slide": slide}))
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def make_nuclei():
+    """Paint a label image of round nuclei that do not touch."""
+    import numpy as np
+
+    def make(count=12, *, seed=0, shape=(160, 200)):
+        rng = np.random.default_rng(seed)
+        labels = np.zeros(shape, np.int32)
+        y, x = np.mgrid[: shape[0], : shape[1]] + 0.5
+        label = 0
+        while label < count:
+            middle, radius = rng.uniform(9, np.array(shape) - 9), rng.uniform(5, 8)
+            away = np.hypot(y - middle[0], x - middle[1])
+            if not labels[away < radius + 2].any():
+                label += 1
+                labels[away < radius] = label
+        return labels
+
+    return make

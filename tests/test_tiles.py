@@ -47,7 +47,7 @@ def test_a_mask_never_drops_the_tile_under_its_only_tissue(shape, core_px, downs
     mask = np.zeros([int(np.ceil(extent / downsample)) for extent in shape], bool)
     y, x = (int(extent * part) for extent, part in zip(shape, spot, strict=True))
     mask[int(y / downsample), int(x / downsample)] = True
-    kept = tile_grid(shape, core_px=core_px, halo_px=16, mask=mask)
+    kept = tile_grid(shape, core_px=core_px, halo_px=32, mask=mask)
     assert any(
         tile.core.y <= y < tile.core.stop_y and tile.core.x <= x < tile.core.stop_x for tile in kept
     )
@@ -65,10 +65,10 @@ def test_blank_tiles_are_dropped_and_the_rest_keep_their_order():
 
 
 def test_order_is_row_major_and_repeatable():
-    tiles = tile_grid((100, 120), core_px=48, halo_px=16)
+    tiles = tile_grid((100, 120), core_px=64, halo_px=32)
     corners = [(tile.core.y, tile.core.x) for tile in tiles]
     assert corners == sorted(corners)
-    assert tiles == tile_grid((100, 120), core_px=48, halo_px=16)
+    assert tiles == tile_grid((100, 120), core_px=64, halo_px=32)
 
 
 @pytest.mark.parametrize(
@@ -76,17 +76,17 @@ def test_order_is_row_major_and_repeatable():
     [
         ({"shape": (0, 5)}, "at least 1 x 1"),
         ({"shape": (9.5, 5)}, "whole pixels"),
-        ({"core_px": 50}, "core_px must be a positive multiple of 16, got 50"),
+        ({"core_px": 50}, "core_px must be a positive multiple of 32, got 50"),
         ({"core_px": 0}, "core_px"),
-        ({"halo_px": 8}, "halo_px must be a multiple of 16"),
-        ({"halo_px": -16}, "halo_px"),
+        ({"halo_px": 8}, "halo_px must be a multiple of 32"),
+        ({"halo_px": -32}, "halo_px"),
         ({"mask": np.ones((4, 4), np.uint8)}, "mask must be bool"),
         ({"mask": np.ones((4, 4, 3), bool)}, "mask must be bool"),
         ({"mask": np.ones((101, 4), bool)}, "smaller picture"),
     ],
 )
 def test_bad_arguments_are_named(arguments, message):
-    given_arguments = {"shape": (100, 100), "core_px": 64, "halo_px": 16} | arguments
+    given_arguments = {"shape": (100, 100), "core_px": 64, "halo_px": 32} | arguments
     with pytest.raises(ValueError, match=message):
         tile_grid(given_arguments.pop("shape"), **given_arguments)
 

@@ -1,7 +1,11 @@
-"""Many slides: find them, analyse each, keep what is finished, one table for all."""
+"""Many slides: find them, analyse each, keep what is finished, one table for all; validate."""
 
+from histo.batch.evaluate import Evaluation, ImageEvaluation, Scoring, evaluate_pairs
+from histo.batch.evaluation_files import evaluation_record, write_evaluation
 from histo.batch.events import BatchEvent, BatchProgress
 from histo.batch.find import find_slides
+from histo.batch.lessons import Lessons, find_lessons
+from histo.batch.pairs import ImagePair, Pairing, pair_files
 from histo.batch.run import (
     BatchSummary,
     analyze_folder,
@@ -15,11 +19,22 @@ __all__ = [
     "BatchEvent",
     "BatchProgress",
     "BatchSummary",
+    "Evaluation",
     "Failure",
+    "ImageEvaluation",
+    "ImagePair",
+    "Lessons",
+    "Pairing",
+    "Scoring",
     "SlideRow",
     "analyze_folder",
+    "evaluate_pairs",
+    "evaluation_record",
+    "find_lessons",
     "find_slides",
     "merge_summaries",
+    "pair_files",
     "recompute_folder",
     "result_folders",
+    "write_evaluation",
 ]

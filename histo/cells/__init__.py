@@ -1,10 +1,15 @@
-"""Cells: from nuclei to whole cells, their measures, and the table that holds them."""
+"""Cells: from nuclei to whole cells, their measures, and the table that holds them.
 
-from histo.cells.expand import expand_cells
-from histo.cells.measure import Frame, measure_cells, measure_expanded, without_padding
-from histo.cells.outlines import cell_outlines
+The columns of the table are known at once; what computes loads numba, on first use.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from histo.cells.schema import (
     COMPARTMENTS,
+    POSITIVITY_COLUMN,
     QUANTITIES,
     RESIDUAL_COLUMN,
     SCHEMA,
@@ -15,20 +20,47 @@ from histo.cells.schema import (
     validate_cells,
 )
 
+if TYPE_CHECKING:
+    from histo.cells.expand import expand_cells
+    from histo.cells.measure import Frame, measure_cells, measure_expanded, without_padding
+    from histo.cells.outlines import Rings, cell_outlines, trace_outlines
+
 __all__ = [
     "COMPARTMENTS",
+    "POSITIVITY_COLUMN",
     "QUANTITIES",
     "RESIDUAL_COLUMN",
     "SCHEMA",
     "STATISTICS",
     "Column",
     "Frame",
+    "Rings",
     "cell_outlines",
     "empty_cells",
     "expand_cells",
     "measure_cells",
     "measure_column",
     "measure_expanded",
+    "trace_outlines",
     "validate_cells",
     "without_padding",
 ]
+
+_LAZY = {
+    "Frame": "measure",
+    "Rings": "outlines",
+    "cell_outlines": "outlines",
+    "expand_cells": "expand",
+    "measure_cells": "measure",
+    "measure_expanded": "measure",
+    "trace_outlines": "outlines",
+    "without_padding": "measure",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'histo.cells' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"histo.cells.{_LAZY[name]}"), name)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["expand_cells"]
+from histo.compiled import compiled
 
-# Blocks of rows small enough to stay in a core's cache while all shifts pass over them.
-_BLOCK_ROWS = 64
+__all__ = ["as_labels", "expand_cells"]
 
 
 def expand_cells(labels: npt.NDArray[np.integer], distance_px: float) -> npt.NDArray[np.int32]:
@@ -58,94 +56,80 @@ def expand_cells(labels: npt.NDArray[np.integer], distance_px: float) -> npt.NDA
         )
     if not math.isfinite(distance_px) or distance_px < 0:
         raise ValueError(f"distance_px must be finite and >= 0, got {distance_px!r}.")
-    cells = labels.astype(np.int32, copy=True)
+    nuclei = as_labels(labels)
+    cells = nuclei.copy()
     reach = min(math.floor(distance_px), max(labels.shape, default=0))
-    if reach == 0 or cells.size == 0:
-        return cells
-    row_step = _row_steps(labels > 0, reach)
-    search = _ColumnSearch.of(reach, math.floor(distance_px * distance_px))
-    width = cells.shape[1]
-    flat, steps = cells.reshape(-1), row_step.reshape(-1)
-    for start in range(0, cells.shape[0], _BLOCK_ROWS):
-        pixel, column_step = search.nearest(row_step[start : start + _BLOCK_ROWS])
-        pixel += start * width
-        source = pixel + column_step
-        source += steps[source].astype(np.intp) * width
-        # Only nuclei are read and only background is written: the order does not matter.
-        flat[pixel] = flat[source]
+    if reach and cells.size:
+        limit = min(math.floor(distance_px * distance_px), 2 * reach * reach)
+        steps = np.array(sorted(range(-reach, reach + 1), key=lambda step: (abs(step), step)))
+        bits = (2 * reach).bit_length()
+        far = limit + 1 << bits
+        # The narrower the numbers, the more of them are compared at once.
+        narrow = far + (reach * reach << bits) + 2 * reach < 2**16
+        height, width = cells.shape
+        rows = np.full((height + 3, width), reach + 1, np.int16 if narrow else np.int32)
+        codes = np.full((2, width + 2 * reach), far, np.uint16 if narrow else np.int64)
+        _expand(nuclei, steps, (bits, far), rows, codes, cells)
     return cells
 
 
-@dataclass(frozen=True, slots=True)
-class _ColumnSearch:
-    """The search along rows, once the nearest nucleus of each column is known.
+def as_labels(labels: npt.NDArray[np.integer]) -> npt.NDArray[np.int32]:
+    """Return labels as the compiled loops take them; the same array where that is what it is."""
+    return np.ascontiguousarray(labels, np.int32)
 
-    One number holds the squared distance (high bits) and the rank of the column step (low
-    bits), so that a plain minimum finds both; ties go to the lower rank, the nearer column.
+
+@compiled
+def _expand(
+    nuclei: npt.NDArray[np.int32],
+    steps: npt.NDArray[np.int64],
+    coding: tuple[int, int],
+    rows: npt.NDArray[np.signedinteger],
+    codes: npt.NDArray[np.integer],
+    cells: npt.NDArray[np.int32],
+) -> None:
+    """Give the background of ``cells`` to the nearest nucleus, row by row.
+
+    One number, the code, holds the squared distance (high bits) and the rank of the column step
+    (low bits), so that a plain minimum finds both; ties go to the lower rank.
     """
-
-    steps: npt.NDArray[np.int16]
-    bits: int
-    reach: int
-    limit: int
-    dtype: type[np.uint16] | type[np.uint64]
-
-    @classmethod
-    def of(cls, reach: int, limit: int) -> _ColumnSearch:
-        """Prepare for a reach in whole pixels and the largest squared distance."""
-        steps = sorted(range(-reach, reach + 1), key=lambda step: (abs(step), step))
-        bits = (len(steps) - 1).bit_length()
-        largest = (limit + 1 + reach * reach << bits) + len(steps)
-        dtype = np.uint16 if largest <= np.iinfo(np.uint16).max else np.uint64
-        return cls(np.array(steps, np.int16), bits, reach, limit, dtype)
-
-    def nearest(
-        self, row_step: npt.NDArray[np.integer]
-    ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.int16]]:
-        """Return the flat background pixels in reach and their steps to the best column."""
-        near = np.abs(row_step)
-        far = near > self.reach
-        near[far] = 0
-        code = near.astype(self.dtype)
-        code *= code
-        code[far] = self.limit + 1
-        code <<= self.dtype(self.bits)
-        best = self._minimum(code)
-        take = (best < ((self.limit + 1) << self.bits)) & (row_step != 0)
-        pixel = np.flatnonzero(take)
-        rank = best.reshape(-1)[pixel] & self.dtype((1 << self.bits) - 1)
-        return pixel, self.steps[rank.astype(np.intp)]
-
-    def _minimum(self, code: npt.NDArray[np.unsignedinteger]) -> npt.NDArray[np.unsignedinteger]:
-        width = code.shape[1]
-        best = code.copy()
-        shifted = np.empty_like(code)
-        for rank, step in enumerate(self.steps.tolist()):
-            if rank == 0 or abs(step) >= width:
-                continue
-            source = slice(max(step, 0), width + min(step, 0))
-            target = slice(max(-step, 0), width + min(-step, 0))
-            part = shifted[:, : width - abs(step)]
-            np.add(code[:, source], self.dtype((step * step << self.bits) + rank), out=part)
-            np.minimum(best[:, target], part, out=best[:, target])
-        return best
+    height, width = nuclei.shape
+    reach = steps.size // 2
+    bits, far = coding
+    # Below the last row no nucleus is in reach, nor above the first one.
+    below, above, step = rows[:-2], rows[-2], rows[-1]
+    code, best = codes[0], codes[1, :width]
+    for y in range(height - 1, -1, -1):
+        _go_further(nuclei[y], below[y + 1], reach, below[y])
+    for y in range(height):
+        _go_further(nuclei[y], above, reach, above)
+        for x in range(width):
+            step[x] = -above[x] if above[x] <= below[y, x] else below[y, x]
+            near = abs(step[x]) <= reach
+            best[x] = code[x + reach] = step[x] * step[x] << bits if near else far
+        for rank in range(1, steps.size):
+            _take_lower(code[reach + steps[rank] :], (steps[rank] ** 2 << bits) + rank, best)
+        for x in range(width):
+            if nuclei[y, x] == 0 and best[x] < far:
+                column = x + steps[best[x] & (1 << bits) - 1]
+                cells[y, x] = nuclei[y + step[column], column]
 
 
-def _row_steps(nuclei: npt.NDArray[np.bool_], reach: int) -> npt.NDArray[np.integer]:
-    """Return the signed rows to each column's nearest nucleus pixel (none: beyond reach)."""
-    height = nuclei.shape[0]
-    # From any row, the mark for "no nucleus" lies out of reach.
-    mark = height + reach + 1
-    dtype = np.int16 if mark + height <= np.iinfo(np.int16).max else np.int32
-    far = dtype(mark)
-    row = np.arange(height, dtype=dtype)[:, None]
-    above = np.where(nuclei, row, -far)
-    below = np.where(nuclei, row, far)
-    # Row by row: numpy's accumulate along the first axis is an order slower.
-    for y in range(1, height):
-        np.maximum(above[y - 1], above[y], out=above[y])
-    for y in range(height - 2, -1, -1):
-        np.minimum(below[y + 1], below[y], out=below[y])
-    np.subtract(above, row, out=above)
-    np.subtract(below, row, out=below)
-    return np.where(-above <= below, above, below)
+@compiled
+def _go_further(
+    nuclei: npt.NDArray[np.int32],
+    before: npt.NDArray[np.signedinteger],
+    reach: int,
+    rows: npt.NDArray[np.signedinteger],
+) -> None:
+    """Fill in the rows to the last nucleus seen in each column, at most ``reach`` and one."""
+    for x in range(nuclei.size):
+        rows[x] = 0 if nuclei[x] else min(before[x] + 1, reach + 1)
+
+
+@compiled
+def _take_lower(code: npt.NDArray[np.integer], more: int, best: npt.NDArray[np.integer]) -> None:
+    """Lower ``best`` to another column's code where that is lower."""
+    for x in range(best.size):
+        # Of the array's own type, as else the processor would compare four numbers at once
+        # instead of sixteen.
+        best[x] = min(best[x], best.dtype.type(code[x] + more))

@@ -1,19 +1,72 @@
-"""Outlines of labelled cells as polygons, for all cells at once."""
+"""Outlines of labelled cells as polygons."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["cell_outlines"]
+from histo.cells.expand import as_labels
+from histo.compiled import compiled
+
+__all__ = ["Rings", "cell_outlines", "trace_outlines"]
 
 Ints = npt.NDArray[np.int64]
+Labels = npt.NDArray[np.int32]
 
 # The sides of a pixel, walked clockwise with the cell on the right hand (y points down).
 # Middle of each side, in half pixels from the pixel's top left corner: top, right, bottom, left.
 _MIDDLE = np.array([[0, 1], [1, 2], [2, 1], [1, 0]])
 _OUTWARD = np.array([[-1, 0], [0, 1], [1, 0], [0, -1]])
 _ONWARD = np.array([[0, 1], [1, 0], [0, -1], [-1, 0]])
+
+
+@dataclass(frozen=True, slots=True)
+class Rings:
+    """Polygons that share one array of points.
+
+    Parameters
+    ----------
+    points : float64 (P, 2)
+        Vertices (y, x) of all rings, one ring after the other; the first vertex of a ring is
+        not repeated at its end.
+    starts : int64 (N + 1,)
+        Where each ring starts, and the number of points.
+
+    Examples
+    --------
+    >>> rings = Rings(np.array([[0.0, 0], [0, 2], [2, 2]]), np.array([0, 3]))
+    >>> len(rings), rings[0].shape
+    (1, (3, 2))
+    """
+
+    points: npt.NDArray[np.float64]
+    starts: Ints
+
+    @classmethod
+    def of(cls, rings: Iterable[npt.ArrayLike]) -> Self:
+        """Put rings together, each float (V, 2); a last point that repeats the first is dropped.
+
+        Examples
+        --------
+        >>> Rings.of([[[0, 0], [0, 2], [2, 2], [0, 0]]]).starts
+        array([0, 3])
+        """
+        arrays = [np.asarray(ring, np.float64).reshape(-1, 2) for ring in rings]
+        opened = [r[:-1] if len(r) > 1 and (r[0] == r[-1]).all() else r for r in arrays]
+        starts = np.cumsum([0, *(len(ring) for ring in opened)], dtype=np.int64)
+        return cls(np.concatenate([np.empty((0, 2)), *opened]), starts)
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    def __getitem__(self, index: int) -> npt.NDArray[np.float64]:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        return self.points[self.starts[index] : self.starts[index + 1]]
 
 
 def cell_outlines(
@@ -56,133 +109,136 @@ def cell_outlines(
     >>> cell_outlines(np.array([[0, 5, 5]]), np.array([5]))[5].tolist()
     [[0.0, 1.5], [0.0, 2.5], [0.5, 3.0], [1.0, 2.5], [1.0, 1.5], [0.5, 1.0], [0.0, 1.5]]
     """
-    labels = np.asarray(labels)
+    wanted = np.unique(np.asarray(ids, dtype=np.int64))
+    rings = trace_outlines(labels, wanted)
+    return {
+        int(label): np.concatenate([rings[number], rings[number][:1]])
+        for number, label in enumerate(wanted)
+    }
+
+
+def trace_outlines(labels: npt.NDArray[np.integer], ids: npt.NDArray[np.integer]) -> Rings:
+    """Trace the outlines of cells: those of `cell_outlines`, all in one array.
+
+    Parameters
+    ----------
+    labels : int (Y, X)
+        Nuclei or whole cells; 0 is background.
+    ids : int (N,)
+        Which labels to trace, ascending.
+
+    Returns
+    -------
+    Rings
+        One ring a label, in the order of ``ids``.
+
+    Raises
+    ------
+    ValueError
+        If ``labels`` is not 2-D, the ids are not positive and ascending, or a label is not
+        there.
+
+    Examples
+    --------
+    >>> trace_outlines(np.array([[0, 5, 5]]), np.array([5])).points[:3].tolist()
+    [[0.0, 1.5], [0.0, 2.5], [0.5, 3.0]]
+    """
+    labels, ids = np.asarray(labels), np.asarray(ids, np.int64)
     if labels.ndim != 2:
         raise ValueError(f"labels must be 2-D, got shape {labels.shape}.")
-    wanted = np.unique(np.asarray(ids, dtype=np.int64))
-    if wanted.size == 0:
-        return {}
-    padded = np.pad(labels, 1)
-    pixel, side = _border(padded, wanted)
-    owner = padded.ravel()[pixel].astype(np.int64)
-    missing = np.setdiff1d(wanted, owner)
-    if missing.size:
-        raise ValueError(f"label {missing[0]} is not in labels.")
-    loop, away = _follow_loops(_successors(padded, pixel, side))
-    place, start = _places(loop, away, owner)
-    y, x = np.divmod(pixel, padded.shape[1])
-    points = np.empty((pixel.size, 2))
-    points[place] = np.stack([y - 1, x - 1], axis=1) + _MIDDLE[side] / 2
-    owner_there = np.empty_like(owner)
-    owner_there[place] = owner
-    return _rings(points, owner_there[start], start)
+    if ids.size == 0:
+        return Rings.of([])
+    if ids[0] < 1 or (np.diff(ids) <= 0).any():
+        raise ValueError(f"ids must be > 0 and ascend, got {ids[:3].tolist()} ...")
+    pixels = as_labels(labels)
+    row_of = np.full(ids[-1] - ids[0] + 1, -1, np.int32)
+    row_of[ids - ids[0]] = np.arange(ids.size)
+    seen = np.zeros(labels.shape, np.bool_)
+    # Of each ring: row and column where it starts, number of points, twice its area in quarters.
+    found = np.zeros((ids.size, 4), np.int64)
+    _find_rings(pixels, int(ids[0]), row_of, seen, found)
+    missing = found[:, 2] == 0
+    if missing.any():
+        raise ValueError(f"label {ids[missing][0]} is not in labels.")
+    starts = np.concatenate([[0], np.cumsum(found[:, 2])])
+    points = np.empty((int(starts[-1]), 2))
+    _draw_rings(pixels, found, seen, starts, points)
+    return Rings(points, starts)
 
 
-def _border(padded: npt.NDArray[np.integer], wanted: Ints) -> tuple[Ints, npt.NDArray[np.intp]]:
-    """Return the pixel and side of every border side of the wanted labels."""
-    width = padded.shape[1]
-    inner = padded[1:-1, 1:-1]
-    member = np.zeros(int(max(inner.max(initial=0), wanted.max())) + 1, bool)
-    if wanted[0] < 1:
-        raise ValueError(f"ids must be > 0, got {wanted[0]}.")
-    member[wanted] = True
-    pixels, sides = [], []
-    for side, (dy, dx) in enumerate(_OUTWARD):
-        beyond = padded[1 + dy : padded.shape[0] - 1 + dy, 1 + dx : width - 1 + dx]
-        flat = np.flatnonzero(((inner != beyond) & (inner > 0)).ravel())
-        flat = flat[member[inner.ravel()[flat]]]
-        y, x = np.divmod(flat, width - 2)
-        pixels.append((y + 1) * width + x + 1)
-        sides.append(np.full(flat.size, side, np.intp))
-    return np.concatenate(pixels).astype(np.int64), np.concatenate(sides)
+@compiled
+def _find_rings(
+    labels: Labels, lowest: int, row_of: Labels, seen: npt.NDArray[np.bool_], found: Ints
+) -> None:
+    """Walk around every piece and hole of the wanted labels; keep each label's largest ring."""
+    nowhere = np.empty((0, 2))
+    for y in range(labels.shape[0]):
+        for x in range(labels.shape[1]):
+            own = labels[y, x]
+            # Every ring holds a side that lies on top of a pixel.
+            if own < lowest or own >= lowest + row_of.size or seen[y, x]:
+                continue
+            row = row_of[own - lowest]
+            if row < 0 or (y and labels[y - 1, x] == own):
+                continue
+            count, area = _walk(labels, y, x, seen, nowhere)
+            if area > found[row, 3]:
+                found[row, 0], found[row, 1] = y, x
+                found[row, 2], found[row, 3] = count, area
 
 
-def _successors(
-    padded: npt.NDArray[np.integer], pixel: Ints, side: npt.NDArray[np.intp]
-) -> npt.NDArray[np.intp]:
-    """Return for each border side the one that follows it clockwise."""
-    width = padded.shape[1]
-    flat = padded.ravel()
-    onward = (_ONWARD @ [width, 1])[side]
-    outward = (_OUTWARD @ [width, 1])[side]
-    own = flat[pixel]
-    straight = flat[pixel + onward] == own
-    # A pixel across the corner counts only through its neighbour, so corners do not join.
-    outer = straight & (flat[pixel + onward + outward] == own)
-    next_pixel = pixel + np.where(straight, onward, 0) + np.where(outer, outward, 0)
-    next_side = np.where(outer, side - 1, np.where(straight, side, side + 1)) % 4
-    # The border lists the sides one after the other, each in the order of its pixels.
-    count = np.bincount(side, minlength=4)
-    first = np.cumsum(count) - count
-    found = np.empty(pixel.size, np.intp)
-    for kind in range(4):
-        of_kind = pixel[first[kind] : first[kind] + count[kind]]
-        here = np.flatnonzero(next_side == kind)
-        found[here] = first[kind] + np.searchsorted(of_kind, next_pixel[here])
-    return found
+@compiled
+def _draw_rings(
+    labels: Labels,
+    found: Ints,
+    seen: npt.NDArray[np.bool_],
+    starts: Ints,
+    points: npt.NDArray[np.float64],
+) -> None:
+    for row in range(found.shape[0]):
+        part = points[starts[row] : starts[row + 1]]
+        _walk(labels, found[row, 0], found[row, 1], seen, part)
 
 
-def _follow_loops(
-    following: npt.NDArray[np.intp],
-) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Find the loops of a permutation: each element's loop, and its steps to the first one.
+@compiled
+def _walk(
+    labels: Labels, y: int, x: int, seen: npt.NDArray[np.bool_], points: npt.NDArray[np.float64]
+) -> tuple[int, int]:
+    """Follow a border clockwise from the top of a pixel, which is the ring's first.
 
-    Loops are named by their smallest element. Pointer doubling: after k rounds every element
-    knows the smallest of its next 2**k, and how far it has to go to it.
+    Notes the tops of pixels that it comes by, and fills in as many points as there is room for.
+    Returns the number of points, and eight times the area: negative for a hole.
     """
-    itself = np.arange(following.size)
-    jump = following.copy()
-    loop = np.minimum(itself, jump)
-    away = (loop < itself).astype(np.intp)
-    span = 1
+    own, start_y, start_x, side = labels[y, x], y, x, 0
+    here_y, here_x, step_y, step_x = 2 * y, 2 * x + 1, 0, 0  # in half pixels
+    count = area = 0
     while True:
-        ahead = loop[jump]
-        closer = ahead < loop
-        if not closer.any() and (loop[following] == loop).all():
-            return loop, away
-        away = np.where(closer, away[jump] + span, away)
-        loop = np.where(closer, ahead, loop)
-        jump = jump[jump]
-        span *= 2
+        if side == 0:
+            seen[y, x] = True
+        on_y, on_x = y + _ONWARD[side, 0], x + _ONWARD[side, 1]
+        out_y, out_x = on_y + _OUTWARD[side, 0], on_x + _OUTWARD[side, 1]
+        # A pixel across the corner counts only through its neighbour, so corners do not join.
+        if not _holds(labels, on_y, on_x, own):
+            side = (side + 1) % 4
+        elif _holds(labels, out_y, out_x, own):
+            y, x, side = out_y, out_x, (side + 3) % 4
+        else:
+            y, x = on_y, on_x
+        next_y, next_x = 2 * y + _MIDDLE[side, 0], 2 * x + _MIDDLE[side, 1]
+        # Points on straight lines are left out. The first one is a corner: before it the walk
+        # came from the pixel's left side.
+        if next_y - here_y != step_y or next_x - here_x != step_x:
+            if count < len(points):
+                points[count, 0], points[count, 1] = here_y / 2, here_x / 2
+            count += 1
+        area += here_x * next_y - next_x * here_y
+        step_y, step_x = next_y - here_y, next_x - here_x
+        here_y, here_x = next_y, next_x
+        if side == 0 and y == start_y and x == start_x:
+            return count, area
 
 
-def _places(
-    loop: npt.NDArray[np.intp], away: npt.NDArray[np.intp], owner: Ints
-) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Return where each element goes when loops stand one after the other, and their starts.
-
-    Loops are in the order of their owners, each in the order of its walk.
-    """
-    leader = np.flatnonzero(away == 0)
-    leader = leader[np.argsort(owner[leader], kind="stable")]
-    length = np.bincount(loop, minlength=loop.size)
-    start = np.cumsum(length[leader]) - length[leader]
-    start_of = np.empty(loop.size, np.intp)
-    start_of[leader] = start
-    return start_of[loop] + np.where(away == 0, 0, length[loop] - away), start
-
-
-def _rings(
-    points: npt.NDArray[np.float64], owner: Ints, first: npt.NDArray[np.intp]
-) -> dict[int, npt.NDArray[np.float64]]:
-    """Keep each label's largest loop, drop points on straight lines, close the ring."""
-    stop = np.append(first[1:], len(points))
-    following = np.arange(1, len(points) + 1)
-    following[stop - 1] = first
-    ahead = points[following]
-    step = ahead - points
-    before = np.empty_like(step)
-    before[following] = step
-    # Twice the area, positive when clockwise on the screen; holes run the other way.
-    cross = points[:, 1] * ahead[:, 0] - ahead[:, 1] * points[:, 0]
-    area = np.add.reduceat(cross, first)
-    order = np.lexsort((-area, owner))
-    largest = order[np.append(True, np.diff(owner[order]) != 0)]
-    bend = (step != before).any(axis=1)
-    corners, at = points[bend], np.cumsum(bend) - bend
-    at = np.append(at, len(corners))
-    rings = {}
-    for k, label in zip(largest.tolist(), owner[largest].tolist(), strict=True):
-        ring = corners[at[first[k]] : at[stop[k]]]
-        rings[label] = np.concatenate([ring, ring[:1]])
-    return rings
+@compiled
+def _holds(labels: Labels, y: int, x: int, own: int) -> bool:
+    height, width = labels.shape
+    return bool(0 <= y < height and 0 <= x < width and labels[y, x] == own)

@@ -13,6 +13,7 @@ from histo.errors import ResultError
 
 __all__ = [
     "COMPARTMENTS",
+    "POSITIVITY_COLUMN",
     "QUANTITIES",
     "RESIDUAL_COLUMN",
     "SCHEMA",
@@ -28,6 +29,9 @@ STATISTICS = ("mean", "max", "std")
 QUANTITIES = ("od", "intensity")
 RESIDUAL_COLUMN = "nucleus_residual_od_mean"
 """What the stain vectors leave unexplained (optional); large in pigment."""
+
+POSITIVITY_COLUMN = "nucleus_positivity"
+"""The model's probability that a nucleus is DAB-positive (optional; bright field)."""
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _MEASURE = re.compile(r"(nucleus|cytoplasm|cell)_(.+)_(od|intensity)_(mean|max|std)")
@@ -185,7 +189,7 @@ def validate_cells(cells: pd.DataFrame) -> None:
 def _expected_dtype(name: str) -> str | None:
     if name in SCHEMA:
         return SCHEMA[name].dtype
-    if _MEASURE.fullmatch(name):
+    if _MEASURE.fullmatch(name) or name == POSITIVITY_COLUMN:
         return "float32"
     if name.endswith("_positive"):
         return "bool"

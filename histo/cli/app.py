@@ -39,8 +39,8 @@ Thresholds = Annotated[
     typer.Option(
         "--threshold",
         metavar="MARKER=VALUE",
-        help="Fix a cut-off: foxp3=0.15, rankl=0.2,0.4,0.6 (1+, 2+, 3+), or foxp3=auto. "
-        "Can be given several times.",
+        help="Fix a cut-off: foxp3=0.15, rankl=0.2,0.4,0.6 (1+, 2+, 3+), foxp3=auto, or "
+        "foxp3=learned. Can be given several times.",
     ),
 ]
 
@@ -139,6 +139,134 @@ def metrics(
     from histo.cli.run import recompute_slides
 
     raise typer.Exit(recompute_slides(out, tuple(threshold or ()), json=json, quiet=quiet))
+
+
+@app.command()
+def evaluate(
+    predictions: Annotated[
+        Path,
+        typer.Argument(
+            help="What was found: a result folder, GeoJSON of QuPath, a label image (TIFF, PNG), a "
+            "CSV of points; or a folder of such."
+        ),
+    ],
+    truth: Annotated[
+        Path, typer.Argument(help="What is true, in any of the same forms; a file or a folder.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the figures.")] = Path(
+        "evaluation"
+    ),
+    pixel_size: Annotated[
+        float | None,
+        typer.Option(
+            "--pixel-size",
+            metavar="UM",
+            help="Micrometres per pixel, for files that count in pixels and do not say.",
+        ),
+    ] = None,
+    truth_pixel_size: Annotated[
+        float | None,
+        typer.Option("--truth-pixel-size", metavar="UM", help="The same of TRUTH, if it differs."),
+    ] = None,
+    region: Annotated[
+        Path | None,
+        typer.Option(
+            help="Score inside only: a mask image, GeoJSON polygons, or a folder with one an image."
+        ),
+    ] = None,
+    marker: Annotated[
+        str | None, typer.Option(help="Whose calls to compare, where there are several.")
+    ] = None,
+    positives_only: Annotated[
+        bool,
+        typer.Option("--positives-only", help="TRUTH marks the positive cells and no others."),
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Compare found cells with a reader's, to validate on your own slides.
+
+    Two folders are paired by the slides' names. OUT gets evaluation.csv, evaluation.json and, for
+    several images, bland_altman.png.
+
+    **Examples**
+
+    histo evaluate results truth -o evaluation --pixel-size 0.25
+
+    histo evaluate results/slide_1 slide_1.geojson --pixel-size 0.25 --region roi.geojson
+
+    histo evaluate found.geojson foxp3.csv --pixel-size 0.5 --positives-only
+    """
+    from histo.cli.evaluate import EvaluateOptions, evaluate_files
+
+    options = EvaluateOptions(pixel_size, truth_pixel_size, region, marker, positives_only)
+    raise typer.Exit(evaluate_files(predictions, truth, out, options, json=json))
+
+
+@app.command()
+def train(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SLIDES TRUTH | SLIDE=TRUTH...",
+            help="A folder of slides and a folder of annotations, paired by the slides' names; or "
+            "each slide with its annotations.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the new model.")],
+    model: Annotated[
+        str, typer.Option(help="The model to start from: a name (histo models) or a folder.")
+    ] = "nuclei-brightfield",
+    minutes: Annotated[float, typer.Option(help="Time to learn.")] = 5.0,
+    pixel_size: Annotated[
+        float | None,
+        typer.Option(
+            "--pixel-size", metavar="UM", help="Micrometres per pixel, where the file is silent."
+        ),
+    ] = None,
+    marker: Annotated[
+        str | None,
+        typer.Option(help="Whose classes say which nuclei are positive, where there are several."),
+    ] = None,
+    positivity: Annotated[
+        bool,
+        typer.Option(
+            help="Learn from the classes Positive and Negative, too; not where the stain is "
+            "cytoplasmic."
+        ),
+    ] = True,
+    held_back: Annotated[
+        float, typer.Option("--held-back", help="Share of the nuclei to be judged on, not learned.")
+    ] = 0.25,
+    seed: Annotated[int, typer.Option(help="Chooses what is held back.")] = 1,
+    force: Annotated[
+        bool, typer.Option("--force", help="Start anew; replace a model made before.")
+    ] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Teach the nuclei model with your own corrected cells, in minutes.
+
+    TRUTH is GeoJSON of QuPath (detections, cells or drawn outlines), a label image of the size of
+    the slide, or a result folder. In GeoJSON, an annotation of the class Region* (or Training)
+    marks an area in which every nucleus is outlined: draw one, so that missing outlines teach what
+    is no nucleus. Without one, what lies between outlines less than 40 µm apart counts as
+    complete, and nothing else is learned from. A label image counts as complete everywhere.
+
+    Some fields are held back; both models are scored on them, and the scores stand in the new
+    model's README.md. Ctrl-C stops early and keeps what was learned; the same command goes on.
+
+    **Examples**
+
+    histo train slides/ corrected/ -o my-model
+
+    histo train a.svs=a.geojson b.svs=b.geojson -o my-model --minutes 10
+
+    histo run slides/ -o results --panel foxp3-dab --model my-model
+    """
+    from histo.cli.train import TrainOptions, train_model
+
+    options = TrainOptions(model, minutes, pixel_size, marker, positivity, held_back, seed)
+    raise typer.Exit(train_model(inputs, out, options, force=force, json=json, quiet=quiet))
 
 
 @app.command()

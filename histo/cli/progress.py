@@ -1,9 +1,9 @@
-"""Progress of a batch: live bars with the time left on a terminal, plain lines elsewhere."""
+"""Progress of a batch or of one job: live bars with the time left, or plain lines in a log."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,9 @@ from histo.batch.events import BatchEvent, BatchProgress
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-__all__ = ["PlainProgress", "show_progress"]
+__all__ = ["PlainProgress", "PlainStages", "show_progress", "show_stages"]
+
+Stages = Callable[[str, float], None]
 
 _SECONDS_BETWEEN_LINES = 20.0
 _COLOURS = {"finished": "green", "skipped": "cyan", "failed": "red"}
@@ -51,6 +53,38 @@ def show_progress(console: Console, *, quiet: bool = False) -> Iterator[BatchPro
             yield _Bars(bars)
     else:
         yield PlainProgress(console)
+
+
+@contextmanager
+def show_stages(console: Console, *, quiet: bool = False) -> Iterator[Stages | None]:
+    """Give the function that shows the stages of one job on ``console``.
+
+    Parameters
+    ----------
+    console : rich.console.Console
+        Where to write; a bar when it is a terminal, lines otherwise.
+    quiet : bool
+        Show nothing.
+
+    Yields
+    ------
+    callable or None
+        Takes what is done in words, and the part of it that is done, 0-1; None when quiet. What
+        stands behind a comma may change without another stage beginning.
+
+    Examples
+    --------
+    >>> with show_stages(Console(), quiet=True) as progress:
+    ...     print(progress)
+    None
+    """
+    if quiet:
+        yield None
+    elif console.is_terminal:
+        with _bars(console) as bars:
+            yield _StageBar(bars)
+    else:
+        yield PlainStages(console)
 
 
 def _bars(console: Console) -> Progress:
@@ -154,6 +188,57 @@ class PlainProgress:
     def _line(self, text: str) -> None:
         # A log keeps whole lines: no wrapping at the width of a terminal that is not there.
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+class _StageBar:
+    """One bar, which begins anew with each stage."""
+
+    def __init__(self, bars: Progress) -> None:
+        self._bars = bars
+        self._task = bars.add_task("", total=1.0)
+        self._stage = ""
+
+    def __call__(self, words: str, fraction: float) -> None:
+        stage = words.partition(",")[0]
+        if stage != self._stage:
+            self._stage = stage
+            self._bars.reset(self._task)
+        self._bars.update(self._task, completed=fraction, description=words)
+
+
+class PlainStages:
+    """Lines for a log: when a stage begins, and every 20 seconds.
+
+    Parameters
+    ----------
+    console : rich.console.Console
+        Where to write.
+
+    Examples
+    --------
+    >>> import sys
+    >>> show = PlainStages(Console(file=sys.stdout, width=200))
+    >>> show("learning, step 1", 0.01)
+    learning, step 1
+    >>> show("learning, step 2", 0.02)
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._stage = ""
+        self._started = self._told = 0.0
+
+    def __call__(self, words: str, fraction: float) -> None:
+        """Write a line, or nothing when the last one is recent."""
+        now, stage = time.monotonic(), words.partition(",")[0]
+        if stage != self._stage:
+            self._stage, self._started, self._told, left = stage, now, now, ""
+        elif now - self._told >= _SECONDS_BETWEEN_LINES:
+            self._told = now
+            left = f", {fraction:.0%}{_time_left(now - self._started, fraction)}"
+        else:
+            return
+        self._console.print(f"{words}{left}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _place(event: BatchEvent) -> str:

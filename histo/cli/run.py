@@ -11,7 +11,7 @@ from rich.console import Console
 
 from histo.cli.progress import show_progress
 from histo.cli.report import print_summary
-from histo.cli.usage import UsageError, parse_thresholds, usage_problems
+from histo.cli.usage import UsageError, check_pixel_size, parse_thresholds, usage_problems
 from histo.errors import PanelError
 
 if TYPE_CHECKING:
@@ -65,16 +65,10 @@ def make_settings(options: RunOptions) -> Settings:
     from histo.nuclei import read_card
     from histo.panel import load_panel
     from histo.pipeline import Settings
-    from histo.slide.pixel_size import PLAUSIBLE_UM
     from histo.stain import load_stains
 
     thresholds = parse_thresholds(options.thresholds)
-    low, high = PLAUSIBLE_UM
-    if options.pixel_size_um is not None and not low <= options.pixel_size_um <= high:
-        raise UsageError(
-            f"--pixel-size {options.pixel_size_um:g} cannot be: it is in micrometres per pixel, "
-            f"{low:g} to {high:g} (about 0.25 at 40x, 0.5 at 20x)."
-        )
+    check_pixel_size(options.pixel_size_um)
     with usage_problems():
         panel = load_panel(options.panel)
         for marker in thresholds:

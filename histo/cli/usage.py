@@ -11,7 +11,7 @@ from histo.errors import HistoError
 if TYPE_CHECKING:
     from histo.panel.thresholds import Request
 
-__all__ = ["UsageError", "parse_thresholds", "usage_problems"]
+__all__ = ["UsageError", "check_pixel_size", "parse_thresholds", "usage_problems"]
 
 
 class UsageError(Exception):
@@ -79,3 +79,36 @@ def parse_thresholds(options: Sequence[str]) -> dict[str, Request]:
             raise UsageError(f"--threshold names {marker} twice; give it once.")
         thresholds[marker] = request
     return thresholds
+
+
+def check_pixel_size(value: float | None, option: str = "--pixel-size") -> None:
+    """Refuse a pixel size that no microscope has.
+
+    Parameters
+    ----------
+    value : float or None
+        µm per pixel, as typed.
+    option : str
+        Which option it was typed for.
+
+    Raises
+    ------
+    UsageError
+        If it is not between 0.05 and 100 µm.
+
+    Examples
+    --------
+    >>> check_pixel_size(0.5)
+    >>> check_pixel_size(500)
+    Traceback (most recent call last):
+    ...
+    histo.cli.usage.UsageError: --pixel-size 500 cannot be: it is in micrometres per pixel, ...
+    """
+    from histo.slide.pixel_size import PLAUSIBLE_UM
+
+    low, high = PLAUSIBLE_UM
+    if value is not None and not low <= value <= high:
+        raise UsageError(
+            f"{option} {value:g} cannot be: it is in micrometres per pixel, "
+            f"{low:g} to {high:g} (about 0.25 at 40x, 0.5 at 20x)."
+        )

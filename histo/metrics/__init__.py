@@ -3,6 +3,7 @@
 from histo.metrics.areas import OD_EDGES, Histogram, SlideAreas, intensity_edges
 from histo.metrics.calls import SENSITIVITY_FACTORS
 from histo.metrics.intervals import (
+    bootstrap_intervals,
     mean_interval,
     poisson_interval,
     ratio_interval,
@@ -26,6 +27,7 @@ __all__ = [
     "Metric",
     "SlideAreas",
     "allred",
+    "bootstrap_intervals",
     "count_grades",
     "density_per_mm2",
     "h_score",

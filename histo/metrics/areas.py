@@ -91,32 +91,45 @@ class Histogram:
         object.__setattr__(self, "counts", counts)
 
     @classmethod
-    def of(cls, values: npt.NDArray[Any], edges: npt.NDArray[np.float64]) -> Histogram:
+    def of(
+        cls,
+        values: npt.NDArray[Any],
+        edges: npt.NDArray[np.float64],
+        *,
+        where: npt.NDArray[np.bool_] | None = None,
+    ) -> Histogram:
         """Count values; those beyond the edges go to the outer bins, NaN nowhere.
 
         Parameters
         ----------
         values : float or int, any shape
         edges : float64 (B + 1,)
+        where : bool, shape of ``values``, optional
+            Which values count; by default all.
+
+        Raises
+        ------
+        ValueError
+            If ``where`` has another shape.
         """
-        flat = np.asarray(values).ravel()
+        # Loads numba, which reading a result does not need.
+        from histo.metrics.counting import count_values
+
+        values = np.atleast_1d(values)
+        where = np.ones(values.shape, np.bool_) if where is None else where
+        if where.shape != values.shape:
+            raise ValueError(f"where must be {values.shape} like the values, got {where.shape}.")
         edges = np.asarray(edges, dtype=np.float64)
-        bins = edges.size - 1
-        if np.issubdtype(flat.dtype, np.unsignedinteger) and flat.dtype.itemsize <= 2:
-            # Few distinct values: each finds its bin once.
-            seen = np.bincount(flat)
-            where = np.searchsorted(edges, np.arange(seen.size), side="right") - 1
-            counts = np.bincount(np.clip(where, 0, bins - 1), weights=seen, minlength=bins)
-            return cls(edges, counts.astype(np.int64))
-        flat = flat[~np.isnan(flat)] if np.issubdtype(flat.dtype, np.floating) else flat
-        step = (edges[-1] - edges[0]) / bins
-        if np.allclose(np.diff(edges), step, rtol=1e-6, atol=0):
-            # Equal bins need no search; OD histograms are taken of every pixel of a slide.
-            place = (flat.astype(np.float64) - edges[0]) / step
-            where = np.floor(np.clip(place, 0, bins - 0.5)).astype(np.intp)
-        else:
-            where = np.clip(np.searchsorted(edges, flat, side="right") - 1, 0, bins - 1)
-        return cls(edges, np.bincount(where, minlength=bins))
+        counts = np.zeros(edges.size - 1, np.int64)
+        step = (edges[-1] - edges[0]) / counts.size
+        # Equal bins need no search; OD histograms are taken of every pixel of a slide.
+        equal = np.allclose(np.diff(edges), step, rtol=1e-6, atol=0)
+        if values.size:
+            rows = (-1, values.shape[-1])
+            count_values(
+                values.reshape(rows), where.reshape(rows), edges, step if equal else 0.0, counts
+            )
+        return cls(edges, counts)
 
     @property
     def total(self) -> int:

@@ -122,9 +122,9 @@ def _share_of_signal(
     Each cell's signal is its mean above background times its area; the background is
     the median of the negative cells.
     """
-    negative = signal.values[~signal.positive & np.isfinite(signal.values)]
+    negative = signal.strength[~signal.positive & np.isfinite(signal.strength)]
     background = float(np.median(negative)) if negative.size else 0.0
-    amount = np.maximum(signal.values - background, 0) * area_um2
+    amount = np.maximum(signal.strength - background, 0) * area_um2
     amount = np.where(np.isfinite(amount), amount, 0.0)
     made = amount[signal.positive]
     of_source = source.positive[signal.positive]

@@ -11,7 +11,7 @@ import pandas as pd
 
 from histo.errors import ResultError
 from histo.metrics.metric import Metric
-from histo.panel import Marker, Panel, Thresholds, accepts_call
+from histo.panel import Marker, Panel, Thresholds, accepts_call, deciding_values
 
 __all__ = [
     "ALL_CELLS",
@@ -41,7 +41,10 @@ class Calls:
     Attributes
     ----------
     values : float64 (N,)
-        The measure that is called on; NaN where nothing was measured.
+        What decides whether a cell is positive: the marker's measure or, where the model
+        decides, its probability; NaN where nothing was measured.
+    strength : float64 (N,)
+        What decides between 1+, 2+ and 3+: the marker's measure.
     accepted : bool (N,)
         Cells that may be positive: no flag removes their call.
     grades : int64 (N,)
@@ -49,14 +52,18 @@ class Calls:
     levels : int64 (N,)
         At how many of :data:`SENSITIVITY_FACTORS` the cell is positive; the smallest
         factors come first.
+    first : float
+        ``values`` count as positive from here on; NaN when the slide has no threshold.
     thresholds : float64 (3,)
-        1+, 2+, 3+; NaN when the slide has none.
+        1+, 2+, 3+ of ``strength``; NaN when the slide has none.
     """
 
     values: Floats
+    strength: Floats
     accepted: npt.NDArray[np.bool_]
     grades: Ints
     levels: Ints
+    first: float
     thresholds: Floats
 
     @property
@@ -67,16 +74,20 @@ class Calls:
     @property
     def are_known(self) -> bool:
         """Whether the numbers mean something: there is a threshold, or there is no cell."""
-        return self.grades.size == 0 or not bool(np.isnan(self.thresholds[0]))
+        return self.grades.size == 0 or not bool(np.isnan(self.first))
 
     def curve(self) -> Ints:
         """Return the cells of grade 0 ... 3 at each factor, int64 (F, 4)."""
-        reached = np.sort(self.values[self.accepted])
-        cuts = scaled_cuts(self.thresholds)
-        at_least = reached.size - np.searchsorted(reached, cuts, side="left")
-        whole = np.full((SENSITIVITY_FACTORS.size, 1), self.values.size)
-        cumulative = np.concatenate([whole, at_least, np.zeros_like(whole)], axis=1)
-        return -np.diff(cumulative, axis=1)
+        values, strength = self.values[self.accepted], self.strength[self.accepted]
+        counts = np.zeros((SENSITIVITY_FACTORS.size, 4), np.int64)
+        for row, first, cuts in zip(
+            counts, scaled_cuts(self.first), scaled_cuts(self.thresholds), strict=True
+        ):
+            reached = strength[values >= first]
+            row[1:] = reached.size, *(np.count_nonzero(reached >= cut) for cut in cuts[1:])
+            row[1:3] -= row[2:]
+        counts[:, 0] = self.values.size - counts[:, 1:].sum(axis=1)
+        return counts
 
 
 def marker_calls(
@@ -100,24 +111,25 @@ def marker_calls(
     if marker.name not in thresholds:
         raise ValueError(f"thresholds has no entry for {marker.name}.")
     accepted = accepts_call(cells, panel, marker)
-    values = cells[panel.measurement(marker)].to_numpy(dtype=np.float64)
-    cuts = np.array(thresholds[marker.name].values, dtype=np.float64)
-    levels = np.searchsorted(scaled_cuts(cuts)[:, 0], values, side="right")
+    values, first = deciding_values(cells, panel, marker, thresholds[marker.name])
+    levels = np.searchsorted(scaled_cuts(first), values, side="right")
     return Calls(
         values=values,
+        strength=cells[panel.measurement(marker)].to_numpy(dtype=np.float64),
         accepted=accepted,
         grades=cells[column].to_numpy(dtype=np.int64),
         levels=np.where(accepted, levels, 0),
-        thresholds=cuts,
+        first=first,
+        thresholds=np.array(thresholds[marker.name].values, dtype=np.float64),
     )
 
 
-def scaled_cuts(thresholds: Floats) -> Floats:
-    """Return the thresholds at every factor, float64 (F, 3).
+def scaled_cuts(thresholds: Floats | float) -> Floats:
+    """Return the thresholds at every factor, float64 (F,) of one or (F, 3) of three.
 
     Rounded as the measures are, which are float32: see :func:`histo.panel.classify_cells`.
     """
-    scaled = SENSITIVITY_FACTORS[:, None] * thresholds
+    scaled = np.multiply.outer(SENSITIVITY_FACTORS, thresholds)
     return scaled.astype(np.float32).astype(np.float64)
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 
+import numpy as np
+import numpy.typing as npt
 from scipy import special
 
 __all__ = [
+    "bootstrap_intervals",
     "mean_interval",
     "poisson_interval",
     "ratio_interval",
@@ -188,6 +192,63 @@ def ratio_interval(
     # One decisive cell can make the linearised variance exceed that of a single yes or no.
     n = round(max(n, 1.0), 9)
     return wilson_interval(share * n, n, confidence=confidence)
+
+
+def bootstrap_intervals(
+    statistics: Callable[[npt.NDArray[np.intp]], Sequence[float]],
+    n: int,
+    *,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> list[Interval]:
+    """Return percentile bootstrap intervals of statistics of n units.
+
+    Parameters
+    ----------
+    statistics : callable
+        Takes intp (n,), the units drawn (with replacement), and returns one number or several
+        about them; NaN where one is not defined.
+    n : int
+        Number of units: what is exchangeable, such as images, not cells.
+    confidence : float
+    resamples : int
+        How often units are drawn.
+    seed : int
+        The same seed draws the same units.
+
+    Returns
+    -------
+    list of (float, float)
+        Low and high of each statistic; NaN when it is undefined for more than 5 % of the draws.
+
+    Raises
+    ------
+    ValueError
+        If the coverage is out of range, or there is no unit.
+
+    References
+    ----------
+    Efron, Tibshirani, An Introduction to the Bootstrap (1993), chapter 13.
+
+    Examples
+    --------
+    >>> values = np.array([0.7, 0.8, 0.8, 0.9, 0.8])
+    >>> ((low, high),) = bootstrap_intervals(lambda drawn: [values[drawn].mean()], 5)
+    >>> round(low, 2), round(high, 2)
+    (0.74, 0.86)
+    """
+    tail = (1 - _checked(confidence)) / 2
+    if n < 1:
+        raise ValueError(f"n must be 1 or more, got {n}.")
+    drawn = np.random.default_rng(seed).integers(0, n, size=(resamples, n))
+    intervals = []
+    for values in np.array([statistics(units) for units in drawn], float).T:
+        defined = values[np.isfinite(values)]
+        enough = len(defined) >= 0.95 * resamples
+        low, high = np.quantile(defined, [tail, 1 - tail]) if enough else _NONE
+        intervals.append((float(low), float(high)))
+    return intervals
 
 
 def _checked(confidence: float) -> float:

@@ -196,11 +196,8 @@ def _rejected(marker: Marker, calls: Calls) -> Metric:
     if not calls.are_known:
         return Metric(name, math.nan, "cells")
     values = np.sort(calls.values[~calls.accepted & np.isfinite(calls.values)])
-    own = np.float32(calls.thresholds[0])
-    count = values.size - np.searchsorted(values, own, side="left")
-    at_factors = values.size - np.searchsorted(
-        values, scaled_cuts(calls.thresholds)[:, 0], side="left"
-    )
+    count = values.size - np.searchsorted(values, np.float32(calls.first), side="left")
+    at_factors = values.size - np.searchsorted(values, scaled_cuts(calls.first), side="left")
     return with_sensitivity(Metric(name, float(count), "cells"), at_factors)
 
 

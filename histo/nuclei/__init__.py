@@ -1,17 +1,19 @@
 """Nuclei: a small U-Net, the split of touching nuclei, and tiles without seams.
 
-Reading model cards (`list_models`, `read_card`) loads no torch; the rest does, on first use.
+Reading model cards (`list_models`, `read_card`) loads neither torch nor numba; the rest does,
+on first use.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from histo.nuclei.instances import split_nuclei
+from histo.nuclei.drawing import virtual_hematoxylin
 from histo.nuclei.model import ModelCard, list_models, read_card
 
 if TYPE_CHECKING:
-    from histo.nuclei.predict import NucleiModel, load_model, segment, virtual_hematoxylin
+    from histo.nuclei.instances import split_nuclei
+    from histo.nuclei.predict import NucleiModel, load_model, segment
     from histo.nuclei.tiling import TileNuclei, segment_tiles
 
 __all__ = [
@@ -31,9 +33,9 @@ _LAZY = {
     "NucleiModel": "predict",
     "load_model": "predict",
     "segment": "predict",
-    "virtual_hematoxylin": "predict",
     "TileNuclei": "tiling",
     "segment_tiles": "tiling",
+    "split_nuclei": "instances",
 }
 
 

@@ -13,6 +13,7 @@ import yaml
 from numpy.typing import NDArray
 
 from histo.errors import ModelError
+from histo.nuclei.positivity import Positivity
 
 __all__ = ["ModelCard", "list_models", "model_folder", "read_card"]
 
@@ -34,6 +35,9 @@ class ModelCard:
         The file of weights.
     sha256 : str
         Of the weights; checked when they are loaded.
+    reads : str
+        "brightfield" (stained sections) or "nuclear" (a fluorescence channel of nuclei, drawn
+        by `virtual_hematoxylin`).
     pixel_size_um : float
         The pixel size that the model reads, µm/px.
     widths : tuple of int
@@ -42,6 +46,10 @@ class ModelCard:
         Parameters of `histo.nuclei.split_nuclei` chosen with these weights.
     min_area_um2 : float
         Smaller nuclei are dropped, µm².
+    activation_ranges : tuple of (float, float)
+        What enters each convolution, for inference in 8 bits; empty when not measured.
+    positivity : Positivity or None
+        How likely a nucleus is DAB-positive; None when the model makes no such calls.
 
     Examples
     --------
@@ -56,11 +64,14 @@ class ModelCard:
     folder: Path
     weights: Path
     sha256: str
+    reads: str
     pixel_size_um: float
     widths: tuple[int, ...]
     threshold: float
     saddle: float
     min_area_um2: float
+    activation_ranges: tuple[tuple[float, float], ...] = ()
+    positivity: Positivity | None = None
 
 
 def list_models() -> tuple[ModelCard, ...]:
@@ -130,17 +141,28 @@ def read_card(name_or_path: str | Path) -> ModelCard:
             folder=folder,
             weights=folder / weights["source"],
             sha256=str(weights["sha256"]),
+            reads=str(own["reads"]),
             pixel_size_um=float(own["pixel_size_um"]),
             widths=tuple(int(w) for w in weights["architecture"]["kwargs"]["widths"]),
             threshold=float(own["threshold"]),
             saddle=float(own["saddle"]),
             min_area_um2=float(own["min_area_um2"]),
+            activation_ranges=tuple(
+                (float(low), float(high)) for low, high in own.get("activation_ranges", ())
+            ),
+            positivity=_positivity(own.get("positivity")),
         )
     except (KeyError, TypeError, ValueError, yaml.YAMLError) as error:
         raise ModelError(
             f"{folder / 'rdf.yaml'}: not a model description that histo can read "
             f"({type(error).__name__}: {error}); see models/nuclei-brightfield/rdf.yaml."
         ) from error
+
+
+def _positivity(given: dict[str, float] | None) -> Positivity | None:
+    if given is None:
+        return None
+    return Positivity(*(float(given[name]) for name in ("intercept", "network", "od")))
 
 
 def check_weights(card: ModelCard) -> bytes:

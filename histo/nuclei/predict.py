@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,20 +10,28 @@ import torch
 from numpy.typing import NDArray
 
 from histo.errors import ModelError
+from histo.nuclei.inference import CpuEngine, Planes, best_device, torch_engine
 from histo.nuclei.instances import split_nuclei
-from histo.nuclei.model import ModelCard, as_rgb_stack, check_weights, read_card
-from histo.nuclei.network import STRIDE, NucleiNet
+from histo.nuclei.model import ModelCard, as_rgb_stack, read_card
+from histo.nuclei.network import NucleiNet
+from histo.nuclei.writing import load_net
 
-__all__ = ["NucleiModel", "load_model", "segment", "virtual_hematoxylin"]
+__all__ = ["ENGINES", "NucleiModel", "find_nuclei", "load_model", "segment"]
+
+#: Ways to run a network; "auto" is "torch" on a graphics card, else "int8" where the card has
+#: the ranges for it, else "float32".
+ENGINES = ("auto", "int8", "float32", "torch")
 
 
 class NucleiModel:
-    """A network with its card, ready to predict.
+    """A network with its card, ready to predict; threads may share it.
 
     Parameters
     ----------
     card : ModelCard
     net : NucleiNet
+    engine : str
+        One of `ENGINES`.
 
     Examples
     --------
@@ -33,12 +40,10 @@ class NucleiModel:
     (40, 50, 3)
     """
 
-    def __init__(self, card: ModelCard, net: NucleiNet) -> None:
+    def __init__(self, card: ModelCard, net: NucleiNet, *, engine: str = "auto") -> None:
         self.card = card
-        self.device = _best_device()
-        self.dtype = _best_dtype(self.device)
-        # torch's overloads of Module.to leave out memory_format.
-        self._net = net.fused().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.engine = _resolve(engine, card)
+        self._run = _start(self.engine, card, net)
 
     def predict(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the planes of an image of any size.
@@ -52,64 +57,55 @@ class NucleiModel:
         -------
         float32 (Y, X, 3)
             Probability of nucleus, distance to its border (about 0-1), probability of a
-            DAB-positive nucleus.
+            DAB-positive nucleus. Each plane lies in memory on its own.
 
         Raises
         ------
         ValueError
             If the image is not uint8 RGB.
         """
-        padded, (height, width) = as_rgb_stack(rgb, STRIDE)
-        # A copy: torch does not take read-only arrays.
-        batch = torch.tensor(padded, device=self.device)
-        x = batch.permute(2, 0, 1)[None].float().div_(255).sub_(0.5).mul_(4)
-        x = x.contiguous(memory_format=torch.channels_last)
-        with (
-            torch.inference_mode(),
-            torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype is torch.bfloat16),
-        ):
-            planes = self._net(x)[0].float()
-            planes[0::2].sigmoid_()  # foreground and dab_positive are logits, distance is not
-        result: NDArray[np.float32] = planes.permute(1, 2, 0).cpu().numpy()
-        return np.ascontiguousarray(result[:height, :width])
+        padded, (height, width) = as_rgb_stack(rgb, 2 ** len(self.card.widths))
+        planes = self._run(padded)[:, :height, :width]
+        return np.ascontiguousarray(planes).transpose(1, 2, 0)
 
 
-def _best_device() -> torch.device:
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    if torch.backends.mps.is_available():
-        return torch.device("mps")
-    return torch.device("cpu")
+def _resolve(engine: str, card: ModelCard) -> str:
+    if engine not in ENGINES:
+        raise ValueError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}.")
+    if engine == "auto" and best_device().type != "cpu":
+        return "torch"
+    if engine == "auto":
+        return "int8" if card.activation_ranges else "float32"
+    if engine == "int8" and not card.activation_ranges:
+        raise ModelError(
+            f"Model {card.name}: its card lists no activation_ranges, so it cannot run in 8 bits; "
+            "take another engine."
+        )
+    return engine
 
 
-def _best_dtype(device: torch.device) -> torch.dtype:
-    # bfloat16 is quicker only where the processor has instructions for it.
-    if device.type == "cuda" and torch.cuda.is_bf16_supported():
-        return torch.bfloat16
-    has_bf16 = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
-    if device.type == "cpu" and has_bf16():
-        return torch.bfloat16
-    return torch.float32
+def _start(engine: str, card: ModelCard, net: NucleiNet) -> Planes:
+    if engine == "torch":
+        device = best_device()
+        half = device.type == "cuda" and torch.cuda.is_bf16_supported()
+        return torch_engine(net, device, torch.bfloat16 if half else torch.float32)
+    return CpuEngine(net, card.activation_ranges if engine == "int8" else None)
 
 
 @lru_cache(maxsize=4)
-def _load(folder: Path) -> NucleiModel:
+def _load(folder: Path, engine: str) -> NucleiModel:
     card = read_card(folder)
-    content = check_weights(card)
-    net = NucleiNet(card.widths)
-    try:
-        state = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
-        net.load_state_dict({name: value.float() for name, value in state.items()})
-    except (RuntimeError, AttributeError, EOFError) as error:
-        raise ModelError(
-            f"Model {card.name}: {card.weights.name} does not fit the network of widths "
-            f"{card.widths}; the card and the weights come from different models."
-        ) from error
-    return NucleiModel(card, net)
+    return NucleiModel(card, load_net(card), engine=engine)
 
 
-def load_model(name_or_path: str | Path) -> NucleiModel:
+def load_model(name_or_path: str | Path, *, engine: str = "auto") -> NucleiModel:
     """Load a built-in model by name, or the user's own by the path of its folder.
+
+    Parameters
+    ----------
+    name_or_path : str or Path
+    engine : str
+        One of `ENGINES`; the default takes what is fastest on this machine.
 
     Raises
     ------
@@ -121,7 +117,7 @@ def load_model(name_or_path: str | Path) -> NucleiModel:
     >>> load_model("nuclei-brightfield").card.name
     'nuclei-brightfield'
     """
-    return _load(read_card(name_or_path).folder.resolve())
+    return _load(read_card(name_or_path).folder.resolve(), engine)
 
 
 def segment(
@@ -147,49 +143,42 @@ def segment(
     >>> int(segment(np.full((64, 64, 3), 245, np.uint8), model).max())
     0
     """
+    return find_nuclei(rgb, model, pixel_size_um=pixel_size_um)[0]
+
+
+def find_nuclei(
+    rgb: NDArray[np.uint8], model: NucleiModel, *, pixel_size_um: float | None = None
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Find the nuclei of an image, and what the network says of their brown.
+
+    Parameters
+    ----------
+    rgb : uint8 (Y, X, 3)
+    model : NucleiModel
+    pixel_size_um : float, optional
+        The image's, by default the model's.
+
+    Returns
+    -------
+    labels : int32 (Y, X)
+        0 is background; nuclei are numbered 1 ... N.
+    positive : float32 (Y, X)
+        Probability of lying in a DAB-positive nucleus, as the network gives it.
+
+    Examples
+    --------
+    >>> model = load_model("nuclei-brightfield")
+    >>> labels, positive = find_nuclei(np.full((64, 64, 3), 245, np.uint8), model)
+    >>> labels.shape == positive.shape
+    True
+    """
     planes = model.predict(rgb)
     pixel = pixel_size_um or model.card.pixel_size_um
-    return split_nuclei(
+    labels = split_nuclei(
         planes[..., 0],
-        np.ascontiguousarray(planes[..., 1]),
+        planes[..., 1],
         threshold=model.card.threshold,
         saddle=model.card.saddle,
         min_area_px=model.card.min_area_um2 / pixel**2,
     )
-
-
-def virtual_hematoxylin(nuclear: NDArray[np.generic], low: float, high: float) -> NDArray[np.uint8]:
-    """Draw a nuclear fluorescence channel as haematoxylin, so that one network reads both.
-
-    Parameters
-    ----------
-    nuclear : any number (Y, X)
-        The channel (DAPI, Hoechst, ...).
-    low, high : float
-        Intensities of background and of a bright nucleus; the same for all of a slide.
-
-    Returns
-    -------
-    uint8 (Y, X, 3)
-
-    Raises
-    ------
-    ValueError
-        If high is not above low.
-
-    References
-    ----------
-    Beer-Lambert with the haematoxylin vector of Ruifrok and Johnston,
-    Anal Quant Cytol Histol 23:291 (2001).
-
-    Examples
-    --------
-    >>> virtual_hematoxylin(np.array([[0, 500]], np.uint16), 0, 500)[0, 0].tolist()
-    [245, 245, 245]
-    """
-    if not high > low:
-        raise ValueError(f"high must be above low, got low={low} and high={high}.")
-    amount = np.clip((nuclear.astype(np.float32) - low) / (high - low), 0, 1.3) * 0.8
-    vector = np.array([0.650, 0.704, 0.286], np.float32)
-    rgb = 245.0 * 10 ** (-amount[..., None] * vector)
-    return np.asarray(np.round(rgb), np.uint8)
+    return labels, planes[..., 2]

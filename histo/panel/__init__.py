@@ -13,6 +13,8 @@ from histo.panel.load import load_panel, panel_names, read_panel
 from histo.panel.thresholds import (
     Thresholds,
     auto_threshold,
+    deciding_column,
+    deciding_values,
     parse_threshold,
     resolve_thresholds,
 )
@@ -28,6 +30,8 @@ __all__ = [
     "accepts_call",
     "auto_threshold",
     "classify_cells",
+    "deciding_column",
+    "deciding_values",
     "load_panel",
     "panel_names",
     "parse_threshold",

@@ -10,7 +10,7 @@ import pandas as pd
 
 from histo.cells import RESIDUAL_COLUMN, measure_column
 from histo.panel.definition import FLAG_WORDS, Marker, Panel, SizeLimits
-from histo.panel.thresholds import Thresholds, marker_values
+from histo.panel.thresholds import Thresholds, deciding_values, marker_values
 
 __all__ = ["accepts_call", "classify_cells"]
 
@@ -27,9 +27,10 @@ def classify_cells(
 ) -> pd.DataFrame:
     """Call every cell for every marker of a panel.
 
-    A cell is positive when its measure reaches 1+ and no flag that the panel lists under
-    ``rejects`` stands against it. Flags about the nucleus, the contact and the
-    pigment are set on cells that reach 1+ only; in general:
+    A cell is positive when its measure reaches 1+ (or, where the thresholds leave it to the
+    model, when its probability reaches `LIKELY`) and no flag that the panel lists
+    under ``rejects`` stands against it. 2+ and 3+ go by the measure either way. Flags about
+    the nucleus, the contact and the pigment are set on cells that reach 1+ only; in general:
 
     ====================== =========================================================
     ``small_nucleus``      below ``size.min_diameter_um``
@@ -39,7 +40,7 @@ def classify_cells(
     ``pigment``            residual beyond ``pigment_residual_od``
     ``contact``            contact above ``contact_limit`` (cytoplasm or cell markers)
     ``cytoplasmic_signal`` a nuclear marker is stronger in the cytoplasm
-    ``weak_call``          the measure is within 10 % of 1+, above or below
+    ``weak_call``          what decides is within 10 % of where 1+ begins, above or below
     ``rejected``           reaches 1+, but a flag of ``rejects`` removed the call
     ``not_measured``       the cell has no pixel in the marker's compartment: negative
     ``no_threshold``       the slide has no threshold for the marker: not called
@@ -136,7 +137,7 @@ def _call(
     cells: pd.DataFrame, panel: Panel, marker: Marker, thresholds: Thresholds
 ) -> tuple[npt.NDArray[np.int8], dict[str, Bools]]:
     """Return grades and flags of one marker."""
-    values = marker_values(cells, panel, marker)
+    values, first = deciding_values(cells, panel, marker, thresholds)
     known = np.isfinite(values)
     prefix = f"{marker.name}_"
     flags = {f"{prefix}not_measured": ~known}
@@ -145,9 +146,9 @@ def _call(
         return np.zeros(len(cells), np.int8), flags
     # Measures are float32: a threshold of 0.2 must be reached by a measure of 0.2.
     cuts = np.asarray(thresholds.values, dtype=np.float32)
-    first = float(cuts[0])
-    grade = np.searchsorted(cuts, np.where(known, values, -np.inf), side="right")
-    reaches = grade > 0
+    reaches = known & (values >= np.float32(first))
+    strength = marker_values(cells, panel, marker)
+    grade = reaches * (1 + np.searchsorted(cuts[1:], np.nan_to_num(strength), side="right"))
     accepted = accepts_call(cells, panel, marker)
     for word, where in _doubts(cells, panel, marker).items():
         name = prefix + word if word == "cytoplasmic_signal" else word

@@ -87,8 +87,9 @@ class Marker(_Frozen):
     thresholds : tuple of 3 float, or None
         1+, 2+ and 3+ begin here: OD (base 10), or the slide's intensity units. None: there
         is no such number for all slides (fluorescence).
-    threshold_source : {"panel", "auto"}
-        What holds when the user asks for nothing.
+    threshold_source : {"panel", "auto", "learned"}
+        What holds when the user asks for nothing. ``learned``: the model says which nuclei are
+        DAB-positive, and the thresholds how strongly.
     auto_limits : tuple of 2 float, or None
         An automatic threshold outside of these is not believed; same unit.
     auto_spreads : float
@@ -113,7 +114,7 @@ class Marker(_Frozen):
     compartment: Literal["nucleus", "cytoplasm", "cell"]
     statistic: Literal["mean", "max"] = "mean"
     thresholds: tuple[Positive, Positive, Positive] | None = None
-    threshold_source: Literal["panel", "auto"] = "panel"
+    threshold_source: Literal["panel", "auto", "learned"] = "panel"
     auto_limits: tuple[Positive, Positive] | None = None
     auto_spreads: Positive = 5.0
     grade_ratios: tuple[Positive, Positive, Positive] = (1.0, 2.0, 4.0)
@@ -272,6 +273,8 @@ class Panel(_Frozen):
         for marker in self.markers:
             if marker.thresholds is None:
                 raise ValueError(f'marker "{marker.name}" needs thresholds (OD of 1+, 2+, 3+)')
+            if marker.threshold_source == "learned":
+                self.check_learned(marker)
 
     def _check_channels(self) -> None:
         if self.stains is not None:
@@ -337,6 +340,21 @@ class Panel(_Frozen):
                     f'Panel {self.name}: marker "{marker.name}" is looked for in "{marker.plane}", '
                     f"but the stains are {', '.join(names)}; name one of these as its plane."
                 )
+
+    def check_learned(self, marker: Marker) -> None:
+        """Check that the model can call a marker: a nuclear one in brown.
+
+        Raises
+        ------
+        PanelError
+            If it cannot.
+        """
+        if self.kind != "brightfield" or marker.compartment != "nucleus" or marker.plane != "dab":
+            raise PanelError(
+                f"Panel {self.name}: the model has learned to call nuclei in brown (dab), but "
+                f"{marker.name} is looked for in {marker.compartment}, {marker.plane}; give "
+                "thresholds instead."
+            )
 
     def resolve_channels(self, slide_channel_names: Sequence[str]) -> tuple[int, ...]:
         """Find the panel's channels in a slide.

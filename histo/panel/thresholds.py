@@ -11,12 +11,29 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from histo.cells import POSITIVITY_COLUMN
 from histo.errors import ResultError
 from histo.panel.definition import Marker, Panel
 
-__all__ = ["Thresholds", "auto_threshold", "parse_threshold", "resolve_thresholds"]
+__all__ = [
+    "Thresholds",
+    "auto_threshold",
+    "deciding_column",
+    "deciding_values",
+    "parse_threshold",
+    "resolve_thresholds",
+]
 
 Request = str | float | Sequence[float]
+
+WORDS = ("auto", "learned", "panel")
+"""What can be asked for instead of a number."""
+
+LIKELY = 0.3
+"""Where the model decides, a cell is positive from this probability on.
+
+Below one half, since the model is too careful on real sections: of cells that it gives 0.2 to
+0.4, readers call more than half positive (docs/validation.md)."""
 
 MIN_CELLS = 100
 """Fewer cells than this have no mode worth the name."""
@@ -37,7 +54,8 @@ class Thresholds:
     values : tuple of 3 float
         1+, 2+, 3+ begin here; OD (base 10) or the slide's intensity units. All NaN when
         there is none: then nothing is called.
-    source : {"panel", "auto", "user"}
+    source : {"panel", "auto", "user", "learned"}
+        ``learned``: the model decides which cells are positive, and the values only how strong.
     note : str
         What the automatic choice saw, or why it was not taken; may be empty.
 
@@ -57,8 +75,10 @@ class Thresholds:
     note: str = ""
 
     def __post_init__(self) -> None:
-        if self.source not in ("panel", "auto", "user"):
-            raise ValueError(f"source must be panel, auto or user, got {self.source!r}.")
+        if self.source not in (*WORDS, "user"):
+            raise ValueError(
+                f"source must be one of {', '.join(WORDS)}, user, got {self.source!r}."
+            )
         if not all(math.isnan(value) for value in self.values):
             _check_ascending(self.values)
 
@@ -75,12 +95,12 @@ def parse_threshold(text: str) -> tuple[str, Request]:
     ----------
     text : str
         ``foxp3=0.15`` (1+; 2+ and 3+ keep the panel's ratios), ``foxp3=0.1,0.3,0.5``,
-        ``foxp3=auto`` or ``foxp3=panel``.
+        ``foxp3=auto``, ``foxp3=learned`` or ``foxp3=panel``.
 
     Returns
     -------
     marker : str
-    request : "auto", "panel", float or tuple of 3 float
+    request : "auto", "learned", "panel", float or tuple of 3 float
         For :func:`resolve_thresholds`.
 
     Raises
@@ -98,7 +118,7 @@ def parse_threshold(text: str) -> tuple[str, Request]:
     if not (marker and sign and given):
         raise ValueError(f'"{text}" is not MARKER=THRESHOLD; {example}.')
     marker = marker.lower()
-    if given.lower() in ("auto", "panel"):
+    if given.lower() in WORDS:
         return marker, given.lower()
     try:
         values = tuple(float(part) for part in given.split(","))
@@ -123,7 +143,7 @@ def resolve_thresholds(
     cells : DataFrame
         The slide's cell table; excluded cells take no part.
     panel : Panel
-    requested : mapping of marker to "auto", "panel", a number or three numbers, optional
+    requested : mapping of marker to "auto", "learned", "panel", one number or three, optional
         What is not asked for follows the panel. One number is 1+; 2+ and 3+ keep the
         panel's ratios.
 
@@ -134,11 +154,11 @@ def resolve_thresholds(
     Raises
     ------
     PanelError
-        If a marker asked for is not in the panel.
+        If a marker asked for is not in the panel, or the model cannot call it.
     ResultError
         If the table lacks the column that an automatic threshold is made on.
     ValueError
-        If numbers do not ascend above 0, or a word is neither ``auto`` nor ``panel``.
+        If numbers do not ascend above 0, or a word is none of ``auto``, ``learned``, ``panel``.
 
     Examples
     --------
@@ -160,20 +180,27 @@ def resolve_thresholds(
 def _resolve(
     cells: pd.DataFrame, panel: Panel, marker: Marker, request: Request | None
 ) -> Thresholds:
+    note = ""
     if request is None:
         request = marker.threshold_source
+        if request == "learned" and POSITIVITY_COLUMN not in cells.columns:
+            request = "panel"
+            note = "the model that found the cells makes no calls; the panel's threshold is used"
     if not isinstance(request, str):
         values = (request,) if isinstance(request, int | float) else tuple(request)
         if len(values) not in (1, 3):
             raise ValueError(f"{marker.name}: expected one threshold or three, got {len(values)}.")
         _check_ascending(values, marker.name)
         return Thresholds(_graded(values, marker), "user")
-    if request not in ("auto", "panel"):
+    if request not in WORDS:
         raise ValueError(
-            f'{marker.name}: the threshold "{request}" is neither auto, panel nor a number.'
+            f'{marker.name}: the threshold "{request}" is neither {", ".join(WORDS)} nor a number.'
         )
+    if request == "learned":
+        panel.check_learned(marker)
+        return Thresholds(marker.thresholds or (1.0, 2.0, 3.0), "learned")
     if request == "panel" and marker.thresholds is not None:
-        return Thresholds(marker.thresholds, "panel")
+        return Thresholds(marker.thresholds, "panel", note)
     value, note = auto_threshold(
         valid_values(cells, panel, marker),
         spreads=marker.auto_spreads,
@@ -209,6 +236,68 @@ def marker_values(cells: pd.DataFrame, panel: Panel, marker: Marker) -> npt.NDAr
             f"{marker.name} on; run the slide again with this panel."
         )
     return cells[column].to_numpy(dtype=np.float64)
+
+
+def deciding_column(panel: Panel, marker: Marker, thresholds: Thresholds) -> tuple[str, float]:
+    """Name the column that decides whether a cell is positive, and from where on it is.
+
+    Parameters
+    ----------
+    panel : Panel
+    marker : Marker
+    thresholds : Thresholds
+
+    Returns
+    -------
+    column : str
+        The marker's measure or, where the model decides, its probability.
+    first : float
+        Positive from here on; NaN when there is no threshold.
+
+    Examples
+    --------
+    >>> from histo.panel import load_panel
+    >>> panel = load_panel("foxp3-dab")
+    >>> cuts = (0.12, 0.24, 0.36)
+    >>> deciding_column(panel, panel.markers[0], Thresholds(cuts, "panel"))
+    ('nucleus_dab_od_mean', 0.12)
+    >>> deciding_column(panel, panel.markers[0], Thresholds(cuts, "learned"))
+    ('nucleus_positivity', 0.3)
+    """
+    if thresholds.source == "learned":
+        return POSITIVITY_COLUMN, LIKELY
+    return panel.measurement(marker), thresholds.values[0]
+
+
+def deciding_values(
+    cells: pd.DataFrame, panel: Panel, marker: Marker, thresholds: Thresholds
+) -> tuple[npt.NDArray[np.float64], float]:
+    """Return the values of `deciding_column`, float64 (N,), and from where on they are positive.
+
+    Raises
+    ------
+    ResultError
+        If the table does not have them.
+
+    Examples
+    --------
+    >>> from histo.cells import empty_cells
+    >>> from histo.panel import load_panel
+    >>> panel = load_panel("foxp3-dab")
+    >>> cut = Thresholds((0.12, 0.24, 0.36), "panel")
+    >>> deciding_values(empty_cells(["dab"]), panel, panel.markers[0], cut)[1]
+    0.12
+    """
+    column, first = deciding_column(panel, marker, thresholds)
+    if column != POSITIVITY_COLUMN:
+        return marker_values(cells, panel, marker), first
+    if column not in cells.columns:
+        raise ResultError(
+            f"The cell table has no column {column}, which learned calls of {marker.name} are made "
+            "on: they come from a model that makes none; run the slide again with another model, "
+            "or give a threshold."
+        )
+    return cells[column].to_numpy(dtype=np.float64), first
 
 
 def auto_threshold(

@@ -4,6 +4,7 @@ Two painters share one `Phantom`: `paint_phantom` makes fields that look like sc
 `paint_measurement_phantom` makes flat, separated, noise-free discs for exact tests.
 """
 
+from histo.phantom.examples import Example, paint_examples
 from histo.phantom.measurement import paint_measurement_phantom
 from histo.phantom.paint import paint_phantom
 from histo.phantom.recipe import (
@@ -23,10 +24,12 @@ __all__ = [
     "PANEL_PLANES",
     "Appearance",
     "Composition",
+    "Example",
     "Optics",
     "Phantom",
     "Recipe",
     "is_fluorescence",
+    "paint_examples",
     "paint_measurement_phantom",
     "paint_phantom",
     "random_appearance",

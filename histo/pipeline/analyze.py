@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from histo.errors import PanelError, SlideError
-from histo.nuclei import NucleiModel, load_model
+from histo.errors import ModelError, PanelError, SlideError
+from histo.nuclei import ModelCard, load_model
 from histo.panel import Panel
 from histo.pipeline.measure import Workplace, measure_slide
 from histo.pipeline.numbers import call_and_count, threshold_flags, thresholds_record
@@ -19,7 +19,7 @@ from histo.pipeline.writing import write_calls
 from histo.results import SlideResult, make_manifest, result_folder
 from histo.slide import Slide, open_slide
 
-__all__ = ["analyze_slide"]
+__all__ = ["analyze_slide", "working_size"]
 
 #: Coarser slides are refused: a lymphocyte's nucleus would be six pixels wide.
 COARSEST_UM = 1.2
@@ -78,7 +78,8 @@ def analyze_slide(
     with open_slide(path, pixel_size_um=settings.pixel_size_um) as slide:
         _check_fit(slide, panel)
         model = load_model(settings.model or panel.model)
-        um = _working_size(slide, model)
+        _check_model(panel, model.card)
+        um = working_size(slide, model.card.pixel_size_um)
         tell("looking for tissue", 0.0)
         survey = survey_slide(slide, panel, stains=settings.stains)
         channels = panel.resolve_channels(slide.channel_names) if panel.kind == "channels" else ()
@@ -124,8 +125,24 @@ def _check_fit(slide: Slide, panel: Panel) -> None:
     )
 
 
-def _working_size(slide: Slide, model: NucleiModel) -> float:
-    um = slide.working_pixel_size(model.card.pixel_size_um)
+def _check_model(panel: Panel, card: ModelCard) -> None:
+    """Refuse a model for fluorescence on a stained section; the other way round works."""
+    if panel.kind == "brightfield" and card.reads == "nuclear":
+        raise ModelError(
+            f"Panel {panel.name}: the model {card.name} reads nuclear fluorescence, and this is "
+            "a stained section; take nuclei-brightfield, or a model made from it."
+        )
+
+
+def working_size(slide: Slide, model_um: float) -> float:
+    """Return the pixel size at which a slide is read for a model of a pixel size, both in µm.
+
+    Raises
+    ------
+    SlideError
+        If the slide has no pixel size, or is too coarse.
+    """
+    um = slide.working_pixel_size(model_um)
     if um > COARSEST_UM:
         raise SlideError(
             f"{slide.path.name}: its finest pixels are {um:.3g} µm, too coarse to find nuclei; "

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +14,14 @@ import numpy.typing as npt
 import pandas as pd
 
 from histo.cells import (
+    POSITIVITY_COLUMN,
     Frame,
-    cell_outlines,
+    Rings,
     empty_cells,
     expand_cells,
+    measure_column,
     measure_expanded,
+    trace_outlines,
     without_padding,
 )
 from histo.geometry import Region
@@ -26,7 +31,8 @@ from histo.panel import Panel
 from histo.pipeline.survey import Survey, with_reach
 from histo.results import LabelWriter, OutlineWriter
 from histo.slide import Slide
-from histo.stain import stain_concentrations, stain_residual
+from histo.stain import stain_concentrations
+from histo.threads import in_order
 from histo.tiles import tile_grid
 from histo.tissue import ARTEFACT_NAMES, blurred_mask
 
@@ -72,11 +78,7 @@ class Workplace:
         stains, white = self.survey.stains, self.survey.white_point
         if stains is None or white is None:
             raise ValueError("a bright-field survey holds stains and a white point.")
-        amounts = stain_concentrations(image, stains, white.value)
-        if len(stains.stains) != 2:
-            return amounts
-        residual = stain_residual(image, stains, white.value)
-        return np.dstack([amounts, residual])
+        return stain_concentrations(image, stains, white.value, residual=len(stains.stains) == 2)
 
     def draw(self, image: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
         """Return the picture that the network reads, uint8 (Y, X, 3)."""
@@ -96,51 +98,68 @@ def plane_names(panel: Panel, survey: Survey) -> tuple[str, ...]:
     return (*stains, "residual") if len(stains) == 2 else stains
 
 
-@dataclass(slots=True)
-class _Areas:
-    """Counts valid pixels and their stain tile by tile; finds what is out of focus."""
+def calls_brown(panel: Panel, names: Sequence[str]) -> bool:
+    """Tell whether the model's word on brown nuclei applies to what is measured."""
+    return panel.kind == "brightfield" and "dab" in names
 
-    edges: npt.NDArray[np.float64]
-    names: Sequence[str]
-    blurred: npt.NDArray[np.bool_]  # on the survey's grid
-    histograms: dict[str, Histogram] = field(default_factory=dict)
 
-    def add(self, place: Workplace, part: TileNuclei, planes: npt.NDArray[np.float32]) -> None:
-        """Take in the core of a tile."""
-        core = part.tile.core
-        inside = core.slices_in(part.tile.crop)
-        rows, columns = _survey_lookup(core, place)
-        valid = place.survey.valid[np.ix_(rows, columns)]
-        if place.panel.kind == "brightfield" and place.pixel_size_um <= FOCUS_UM and valid.any():
-            # The step from tissue to the padding would pass for sharp detail.
-            shown = part.tile.crop.clip(place.slide.grid_shape(place.pixel_size_um))
-            image = np.asarray(part.image[shown.slices_in(part.tile.crop)], np.uint8)
-            soft = blurred_mask(image, place.pixel_size_um)[core.slices_in(shown)]
-            share = _block_means(soft, rows, columns)
-            at = np.ix_(np.unique(rows), np.unique(columns))
-            self.blurred[at] |= share > 0.5
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """What one tile adds to the slide."""
+
+    part: TileNuclei
+    table: pd.DataFrame
+    histograms: dict[str, Histogram]
+    blurred: tuple[Any, npt.NDArray[np.bool_]]  # where on the survey's grid, and what
+    outlines: tuple[Rings, Rings]  # of nuclei, of whole cells
+
+
+def _measure_tile(place: Workplace, edges: npt.NDArray[np.float64], part: TileNuclei) -> _Measured:
+    """Measure the cells of a tile and the stain of its core; several threads do so at once."""
+    names, crop, um = plane_names(place.panel, place.survey), part.tile.crop, place.pixel_size_um
+    planes = place.planes(part.image)
+    sharp, blurred = _judge_focus(place, part)
+    inside = part.tile.core.slices_in(crop)
+    shape = place.slide.grid_shape(um)
+    frame = Frame(crop.y, crop.x, um, place.panel.quantity, slide_shape=shape)
+    whole = without_padding(expand_cells(part.labels, place.panel.cell_expansion_um / um), frame)
+    table = measure_expanded((part.labels, whole), planes, names, owned=part.owned, frame=frame)
+    table["cell_id"] = part.ids
+    positivity = place.model.card.positivity
+    if positivity is not None and calls_brown(place.panel, names):
+        od = table[measure_column("nucleus", "dab", "od", "mean")].to_numpy()
+        table[POSITIVITY_COLUMN] = positivity(part.positive, od)
+    return _Measured(
+        part,
+        table,
+        {
+            name: Histogram.of(planes[inside][..., index], edges, where=sharp)
+            for index, name in enumerate(names)
+            if name != "residual"
+        },
+        blurred,
+        (trace_outlines(part.labels, part.owned), trace_outlines(whole, part.owned)),
+    )
+
+
+def _judge_focus(
+    place: Workplace, part: TileNuclei
+) -> tuple[npt.NDArray[np.bool_], tuple[Any, npt.NDArray[np.bool_]]]:
+    """Return which pixels of a core are valid and in focus, and what of the survey is blurred."""
+    core, crop = part.tile.core, part.tile.crop
+    rows, columns = _survey_lookup(core, place)
+    valid = np.take(place.survey.valid[rows], columns, axis=1)
+    at = np.ix_(np.unique(rows), np.unique(columns))
+    blurred = np.zeros((at[0].size, at[1].size), bool)
+    if place.panel.kind == "brightfield" and place.pixel_size_um <= FOCUS_UM and valid.any():
+        # The step from tissue to the padding would pass for sharp detail.
+        shown = crop.clip(place.slide.grid_shape(place.pixel_size_um))
+        image = np.asarray(part.image[shown.slices_in(crop)], np.uint8)
+        soft = blurred_mask(image, place.pixel_size_um)[core.slices_in(shown)]
+        if soft.any():
+            blurred = _block_means(soft, rows, columns) > 0.5
             valid = valid & ~soft
-        planes = planes[inside]
-        for index, name in enumerate(self.names):
-            if name != "residual":
-                new = Histogram.of(planes[..., index][valid], self.edges)
-                old = self.histograms.get(name)
-                self.histograms[name] = new if old is None else old + new
-
-    def finish(self, survey: Survey) -> tuple[SlideAreas, Survey]:
-        """Return the slide's areas, and the survey with what is out of focus marked."""
-        blur = ARTEFACT_NAMES.index("blur")
-        spoilt = np.where(self.blurred & (survey.artefacts == 0), blur, survey.artefacts)
-        survey = replace(survey, artefacts=spoilt.astype(np.uint8))
-        pixel_um2 = survey.pixel_size_um**2
-        spoiled = survey.tissue & (survey.artefacts > 0)
-        areas = SlideAreas(
-            tissue_um2=float(survey.tissue.sum() * pixel_um2),
-            valid_um2=float(survey.valid.sum() * pixel_um2),
-            artefact_um2=float(spoiled.sum() * pixel_um2),
-            histograms=self.histograms,
-        )
-        return areas, survey
+    return valid, (at, blurred)
 
 
 def measure_slide(
@@ -171,65 +190,66 @@ def measure_slide(
         halo_px=HALO_PX,
         mask=with_reach(place.survey.valid, place.survey.pixel_size_um),
     )
-    areas = _Areas(_edges(place), names, np.zeros(place.survey.tissue.shape, bool))
     size = slide.pixel_size
     scale = (um / size.y_um, um / size.x_um) if size is not None else (1.0, 1.0)
-    tables = [empty_cells(names, quantity=place.panel.quantity)]
+    tables = [_empty(place, names)]
+    histograms: dict[str, Histogram] = {}
+    blurred = np.zeros(place.survey.tissue.shape, bool)
+    progress("finding nuclei", 0.0)
     with (
         LabelWriter(folder / LABELS, shape, um) as labels,
         OutlineWriter(folder / OUTLINES, scale) as outlines,
-    ):
-        progress("finding nuclei", 0.0)
-        found = segment_tiles(
-            lambda region: slide.read(region, um),
-            tiles,
-            place.model,
-            draw=place.draw,
-            pixel_size_um=um,
-            shape=shape,
-        )
-        for number, part in enumerate(found, 1):
-            planes = place.planes(part.image)
-            areas.add(place, part, planes)
-            frame = _frame(place, part)
-            reach_px = place.panel.cell_expansion_um / um
-            whole = without_padding(expand_cells(part.labels, reach_px), frame)
-            table = measure_expanded(
-                (part.labels, whole), planes, names, owned=part.owned, frame=frame
+        closing(
+            segment_tiles(
+                lambda region: slide.read(region, um),
+                tiles,
+                place.model,
+                draw=place.draw,
+                pixel_size_um=um,
+                shape=shape,
             )
-            table["cell_id"] = part.ids
-            tables.append(table)
-            _write_tile(part, whole, labels, outlines)
+        ) as found,
+        closing(in_order(partial(_measure_tile, place, _edges(place)), found)) as measured,
+    ):
+        for number, tile in enumerate(measured, 1):
+            part, crop = tile.part, tile.part.tile.crop
+            tables.append(tile.table)
+            for name, new in tile.histograms.items():
+                old = histograms.get(name)
+                histograms[name] = new if old is None else old + new
+            blurred[tile.blurred[0]] |= tile.blurred[1]
+            labels.paint(crop, part.labels, part.owned, part.ids)
+            outlines.add(part.ids, *tile.outlines, origin=(crop.y, crop.x))
             progress("finding nuclei", number / len(tiles))
     tables = [table for table in tables if len(table)] or tables[:1]
     cells = pd.concat(tables, ignore_index=True)
-    slide_areas, survey = areas.finish(place.survey)
-    return _place_cells(cells, survey), slide_areas, survey
+    survey = _with_blur(place.survey, blurred)
+    return _place_cells(cells, survey), _areas(survey, histograms), survey
 
 
-def _frame(place: Workplace, part: TileNuclei) -> Frame:
-    crop, um = part.tile.crop, place.pixel_size_um
-    shape = place.slide.grid_shape(um)
-    return Frame(crop.y, crop.x, um, place.panel.quantity, slide_shape=shape)
+def _empty(place: Workplace, names: Sequence[str]) -> pd.DataFrame:
+    """Return the table of a slide without cells, all its columns in it."""
+    table = empty_cells(names, quantity=place.panel.quantity)
+    if place.model.card.positivity is not None and calls_brown(place.panel, names):
+        table[POSITIVITY_COLUMN] = np.zeros(0, np.float32)
+    return table
 
 
-def _write_tile(
-    part: TileNuclei, whole: npt.NDArray[np.int32], labels: LabelWriter, outlines: OutlineWriter
-) -> None:
-    """Write a tile's nuclei and the outlines of nuclei and ``whole`` cells."""
-    if not len(part.owned):
-        return
-    crop = part.tile.crop
-    number = np.zeros(int(part.labels.max()) + 1, np.int64)
-    number[part.owned] = part.ids
-    labels.paint(crop, number[part.labels], part.ids)
-    outlines.add(
-        {
-            int(number[label]): ring
-            for label, ring in cell_outlines(part.labels, part.owned).items()
-        },
-        {int(number[label]): ring for label, ring in cell_outlines(whole, part.owned).items()},
-        origin=(crop.y, crop.x),
+def _with_blur(survey: Survey, blurred: npt.NDArray[np.bool_]) -> Survey:
+    """Return the survey with what is out of focus marked."""
+    blur = ARTEFACT_NAMES.index("blur")
+    spoilt = np.where(blurred & (survey.artefacts == 0), blur, survey.artefacts)
+    return replace(survey, artefacts=spoilt.astype(np.uint8))
+
+
+def _areas(survey: Survey, histograms: dict[str, Histogram]) -> SlideAreas:
+    pixel_um2 = survey.pixel_size_um**2
+    spoiled = survey.tissue & (survey.artefacts > 0)
+    return SlideAreas(
+        tissue_um2=float(survey.tissue.sum() * pixel_um2),
+        valid_um2=float(survey.valid.sum() * pixel_um2),
+        artefact_um2=float(spoiled.sum() * pixel_um2),
+        histograms=histograms,
     )
 
 
@@ -265,7 +285,7 @@ def _block_means(
 ) -> npt.NDArray[np.float64]:
     """Average a mask over the pixels that share a survey's pixel, float64 (Y', X')."""
     starts = tuple(np.unique(index, return_index=True)[1] for index in (rows, columns))
-    sums = np.add.reduceat(np.add.reduceat(mask.astype(np.int64), starts[0]), starts[1], axis=1)
+    sums = np.add.reduceat(np.add.reduceat(mask, starts[0], dtype=np.int64), starts[1], axis=1)
     sizes = tuple(
         np.diff(np.append(start, len(index)))
         for start, index in zip(starts, (rows, columns), strict=True)

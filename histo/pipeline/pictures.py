@@ -19,7 +19,7 @@ import pandas as pd
 from histo.errors import ResultError
 from histo.geometry import Region
 from histo.metrics import Metric
-from histo.panel import Panel, Thresholds
+from histo.panel import Panel, Thresholds, deciding_column
 from histo.pipeline.measure import LABELS, OUTLINES, Workplace
 from histo.results import (
     Caption,
@@ -143,12 +143,9 @@ def _squares(
     side = round(CELL_UM / um)
     chosen: list[int] = []
     for marker in place.panel.markers:
+        column, first = deciding_column(place.panel, marker, thresholds[marker.name])
         groups = choose_cells(
-            cells,
-            marker.name,
-            column=place.panel.measurement(marker),
-            threshold=thresholds[marker.name].values[0],
-            each=KEPT_CELLS // 4,
+            cells, marker.name, column=column, threshold=first, each=KEPT_CELLS // 4
         )
         chosen += [int(i) for ids in groups.values() for i in ids]
     kept = np.unique(np.array(chosen, np.int64))
@@ -206,14 +203,15 @@ def draw_pictures(
     field = draw_field(views["field"], labels, cells, pixel_size_um=um, title=caption.title)
     write_png(folder / "field.png", field)
     for marker in panel.markers:
-        column = panel.measurement(marker)
         cut = thresholds[marker.name]
-        rows = _gallery_rows(folder, cells, views, marker.name, column=column, cut=cut)
+        column, first = deciding_column(panel, marker, cut)
+        rows = _gallery_rows(folder, cells, views, marker.name, column=column, first=first)
+        cuts = (first,) if cut.source == "learned" else cut.values
         values = cells.loc[(cells["compartment"] != "excluded").to_numpy(), column].to_numpy()
         picture = draw_gallery(
             rows,
             values,
-            thresholds=cut.values if cut.is_known else (),
+            thresholds=cuts if cut.is_known else (),
             quantity=measurement_name(column) or column,
             title=f"{caption.title}: {marker.name.upper()}",
         )
@@ -239,13 +237,13 @@ def _gallery_rows(
     marker: str,
     *,
     column: str,
-    cut: Thresholds,
+    first: float,
 ) -> dict[str, list[GalleryCell]]:
     """Choose among the cells whose squares were kept."""
     um = float(views["pixel_size_um"])
     place = {int(cell): index for index, cell in enumerate(views["cell_ids"])}
     kept = cells[cells["cell_id"].isin(views["cell_ids"])]
-    groups = choose_cells(kept, marker, column=column, threshold=cut.values[0])
+    groups = choose_cells(kept, marker, column=column, threshold=first)
     wanted = {int(i) for ids in groups.values() for i in ids}
     rings = _rings(folder, wanted)
     table = kept.set_index("cell_id")

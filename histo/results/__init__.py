@@ -1,5 +1,6 @@
 """One folder a slide: cells, metrics, labels, outlines and pictures, written atomically."""
 
+from histo.results.bland_altman import draw_bland_altman
 from histo.results.calls import CallClass, call_classes, called_markers
 from histo.results.channels import show_channels
 from histo.results.drawing import write_png
@@ -17,6 +18,7 @@ from histo.results.provenance import (
     sha256_file,
     software_record,
 )
+from histo.results.reader import CellFile, read_cells, read_region
 from histo.results.slide_result import (
     SlideResult,
     read_manifest,
@@ -30,6 +32,7 @@ __all__ = [
     "RESEARCH_USE",
     "CallClass",
     "Caption",
+    "CellFile",
     "GalleryCell",
     "LabelWriter",
     "OutlineWriter",
@@ -40,6 +43,7 @@ __all__ = [
     "called_markers",
     "check_writable",
     "choose_cells",
+    "draw_bland_altman",
     "draw_field",
     "draw_gallery",
     "draw_overview",
@@ -47,8 +51,10 @@ __all__ = [
     "make_manifest",
     "measurement_name",
     "open_labels",
+    "read_cells",
     "read_manifest",
     "read_outlines",
+    "read_region",
     "read_slide_result",
     "replace_file",
     "result_folder",

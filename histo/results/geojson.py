@@ -37,6 +37,7 @@ _SHAPES = {
     "nucleus_eccentricity": "Nucleus: Eccentricity",
     "nucleus_solidity": "Nucleus: Solidity",
     "contact_fraction": "Cell: Contact fraction",
+    "nucleus_positivity": "Nucleus: Positive probability",
 }
 
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import zarr
 from zarr.codecs import ZstdCodec
 
+from histo.compiled import compiled
 from histo.errors import ResultError
 from histo.geometry import Region
 
@@ -101,7 +102,11 @@ class LabelWriter:
             self.close()
 
     def paint(
-        self, region: Region, labels: npt.NDArray[Any], owned: npt.NDArray[np.integer[Any]]
+        self,
+        region: Region,
+        labels: npt.NDArray[Any],
+        owned: npt.NDArray[np.integer[Any]],
+        ids: npt.NDArray[np.integer[Any]] | None = None,
     ) -> None:
         """Write the pixels of the ``owned`` labels; pixels already painted are left alone.
 
@@ -113,6 +118,8 @@ class LabelWriter:
             Labels over ``region``; 0 is background.
         owned : integer (N,)
             The labels to write; others are neighbours' and ignored.
+        ids : integer (N,), optional
+            What is written for each of them; by default the label itself.
 
         Raises
         ------
@@ -126,17 +133,17 @@ class LabelWriter:
         inside = region.clip(self._shape)
         if inside.is_empty or len(owned) == 0:
             return
-        part = labels[inside.slices_in(region)]
-        part = np.where(np.isin(part, owned), part, 0).astype(np.uint32)
+        lowest = int(owned.min())
+        numbers = np.zeros(int(owned.max()) - lowest + 1, np.uint32)
+        numbers[owned - lowest] = owned if ids is None else ids
         rows = range(inside.y // _CHUNK, (inside.stop_y - 1) // _CHUNK + 1)
         columns = range(inside.x // _CHUNK, (inside.stop_x - 1) // _CHUNK + 1)
         for key in ((row, column) for row in rows for column in columns):
             box = self._box(key, self._shape)
             common = inside.intersect(box)
-            new = part[common.slices_in(inside)]
-            if new.any():
-                old = self._chunk(key)[common.slices_in(box)]
-                np.copyto(old, new, where=(old == 0) & (new != 0))
+            new = labels[common.slices_in(region)]
+            if _holds_any(new, lowest, numbers):
+                _fill_in(new, lowest, numbers, self._chunk(key)[common.slices_in(box)])
 
     def close(self) -> None:
         """Store what is pending and build the coarser levels, chunk by chunk."""
@@ -225,6 +232,32 @@ class LabelWriter:
             ],
             "type": "nearest",
         }
+
+
+@compiled
+def _holds_any(labels: npt.NDArray[Any], lowest: int, numbers: npt.NDArray[np.uint32]) -> bool:
+    """Tell whether a label has a number in the table that begins with ``lowest``."""
+    for y in range(labels.shape[0]):
+        for x in range(labels.shape[1]):
+            place = labels[y, x] - lowest
+            if 0 <= place < numbers.size and numbers[place]:
+                return True
+    return False
+
+
+@compiled
+def _fill_in(
+    labels: npt.NDArray[Any],
+    lowest: int,
+    numbers: npt.NDArray[np.uint32],
+    painted: npt.NDArray[np.uint32],
+) -> None:
+    """Write the numbers of labels where nothing is painted yet."""
+    for y in range(labels.shape[0]):
+        for x in range(labels.shape[1]):
+            place = labels[y, x] - lowest
+            if 0 <= place < numbers.size and painted[y, x] == 0:
+                painted[y, x] = numbers[place]
 
 
 def open_labels(path: str | Path) -> list[Any]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from histo.cells import Rings
 from histo.errors import ResultError
 
 __all__ = ["OutlineWriter", "Outlines", "Rings", "read_outlines"]
@@ -26,39 +27,6 @@ _SCHEMA = pa.schema(
         "unit": "tenths of a pixel of level 0, from its top left corner",
     },
 )
-
-RingsById = Mapping[int, npt.NDArray[np.floating[Any]]]
-
-
-@dataclass(frozen=True, slots=True)
-class Rings:
-    """Polygons that share one array of points.
-
-    Parameters
-    ----------
-    points : float64 (P, 2)
-        Vertices (y, x) of all rings, one ring after the other; the first vertex of a ring is
-        not repeated at its end.
-    starts : int64 (N + 1,)
-        Where each ring starts, and the number of points.
-
-    Examples
-    --------
-    >>> rings = Rings(np.array([[0.0, 0], [0, 2], [2, 2]]), np.array([0, 3]))
-    >>> len(rings), rings[0].shape
-    (1, (3, 2))
-    """
-
-    points: npt.NDArray[np.float64]
-    starts: npt.NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.starts) - 1
-
-    def __getitem__(self, index: int) -> npt.NDArray[np.float64]:
-        if not 0 <= index < len(self):
-            raise IndexError(index)
-        return self.points[self.starts[index] : self.starts[index + 1]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +65,9 @@ class OutlineWriter:
     --------
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "outlines.parquet"
-    >>> square = np.array([[1.0, 1], [1, 3], [3, 3], [3, 1], [1, 1]])
+    >>> square = Rings.of([[[1, 1], [1, 3], [3, 3], [3, 1]]])
     >>> with OutlineWriter(path, 2.0) as writer:
-    ...     writer.add({5: square}, {5: square})
+    ...     writer.add(np.array([5]), square, square)
     >>> batch = next(read_outlines(path))
     >>> batch.cell_ids.tolist(), batch.nuclei[0].tolist()
     ([5], [[2.0, 2.0], [2.0, 6.0], [6.0, 6.0], [6.0, 2.0]])
@@ -117,9 +85,7 @@ class OutlineWriter:
             use_dictionary=False,
             column_encoding={"cell_id": "DELTA_BINARY_PACKED", **encoding},
         )
-        self._ids: list[int] = []
-        self._points: tuple[list[npt.NDArray[np.int32]], ...] = ([], [])
-        self._counts: tuple[list[int], ...] = ([], [])
+        self._tiles: list[pa.Table] = []
 
     def __enter__(self) -> Self:
         return self
@@ -133,48 +99,55 @@ class OutlineWriter:
         self.close()
 
     def add(
-        self, nuclei: RingsById, cells: RingsById, *, origin: tuple[float, float] = (0, 0)
+        self,
+        cell_ids: npt.NDArray[np.integer],
+        nuclei: Rings,
+        cells: Rings,
+        *,
+        origin: tuple[float, float] = (0, 0),
     ) -> None:
         """Add the outlines of the cells of one tile.
 
         Parameters
         ----------
-        nuclei, cells : mapping of int to float64 (V, 2)
-            Ring (y, x) of each cell's nucleus and whole cell, by ``cell_id``, in pixels of the
-            analysis; closed or open. A cell without a ring of its own is drawn as its nucleus.
+        cell_ids : int (N,)
+        nuclei, cells : Rings
+            One ring a cell, of its nucleus and of the whole cell, in pixels of the analysis.
         origin : (float, float)
             Where (0, 0) of the rings lies on the slide (y, x), in the same pixels: the corner
             of the tile's crop.
+
+        Raises
+        ------
+        ValueError
+            If there are not as many rings as cells.
         """
-        self._ids.extend(int(cell_id) for cell_id in nuclei)
-        whole = [cells.get(cell_id, ring) for cell_id, ring in nuclei.items()]
-        for part, rings in enumerate((list(nuclei.values()), whole)):
-            opened = [r[:-1] if len(r) > 1 and (r[0] == r[-1]).all() else r for r in rings]
-            if opened:
-                points = (np.concatenate(opened) + np.asarray(origin)) * self._scale
-                self._points[part].append(np.rint(points).astype(np.int32))
-                self._counts[part].extend(len(ring) for ring in opened)
-        if len(self._ids) >= _BATCH:
+        if not len(cell_ids) == len(nuclei) == len(cells):
+            raise ValueError(
+                f"one ring a cell is needed, got {len(nuclei)} of nuclei and {len(cells)} of "
+                f"cells for {len(cell_ids)} cells."
+            )
+        columns = [pa.array(cell_ids, pa.int64())]
+        for rings in (nuclei, cells):
+            tenths = np.rint((rings.points + np.asarray(origin)) * self._scale).astype(np.int32)
+            starts = pa.array(rings.starts, pa.int32())
+            for axis in (1, 0):
+                values = pa.array(np.ascontiguousarray(tenths[:, axis]))
+                columns.append(pa.ListArray.from_arrays(starts, values))
+        self._tiles.append(pa.table(columns, schema=_SCHEMA))
+        if sum(len(tile) for tile in self._tiles) >= _BATCH:
             self._write()
 
     def close(self) -> None:
         """Write what is pending and end the file."""
-        if self._ids:
-            self._write()
+        self._write()
         self._file.close()
 
     def _write(self) -> None:
-        columns = [pa.array(self._ids, pa.int64())]
-        for rings, counts in zip(self._points, self._counts, strict=True):
-            starts = pa.array(np.concatenate([[0], np.cumsum(counts)]), pa.int32())
-            points = np.concatenate(rings)
-            for axis in (1, 0):
-                values = pa.array(np.ascontiguousarray(points[:, axis]))
-                columns.append(pa.ListArray.from_arrays(starts, values))
-            rings.clear()
-            counts.clear()
-        self._file.write_table(pa.table(columns, schema=_SCHEMA))
-        self._ids.clear()
+        cells = pa.concat_tables(self._tiles).combine_chunks() if self._tiles else None
+        if cells:
+            self._file.write_table(cells)
+        self._tiles.clear()
 
 
 def read_outlines(path: str | Path) -> Iterator[Outlines]:

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
+from histo.compiled import compiled
 from histo.stain.matrix import StainMatrix
 
 __all__ = ["MAX_OD_8BIT", "optical_density", "stain_concentrations", "stain_residual"]
@@ -50,22 +50,15 @@ def optical_density(rgb: npt.NDArray[Any], white_point: npt.ArrayLike) -> npt.ND
     >>> np.allclose(optical_density(pixel, (240, 240, 240)), [1, 0, 0])
     True
     """
-    white = check_white_point(white_point)
-    check_rgb(rgb)
-    if rgb.dtype == np.uint8:
-        levels = np.maximum(np.arange(256, dtype=np.float64), 1.0)
-        density = np.maximum(0.0, -np.log10(levels[:, None] / white))
-        table = density.astype(np.float32)[None]  # (1, 256, 3)
-        if rgb.size == 0:
-            return np.zeros(rgb.shape, np.float32)
-        image = np.ascontiguousarray(rgb if rgb.ndim == 3 else rgb[None])
-        return np.asarray(cv2.LUT(image, table), np.float32).reshape(rgb.shape)
-    level = np.maximum(rgb.astype(np.float32), np.float32(1.0))
-    return np.maximum(np.float32(0), -np.log10(level / white.astype(np.float32)))
+    return _mix(rgb, white_point, np.eye(3))
 
 
 def stain_concentrations(
-    rgb: npt.NDArray[Any], stains: StainMatrix, white_point: npt.ArrayLike
+    rgb: npt.NDArray[Any],
+    stains: StainMatrix,
+    white_point: npt.ArrayLike,
+    *,
+    residual: bool = False,
 ) -> npt.NDArray[np.float32]:
     """Unmix a picture into the optical density of each stain.
 
@@ -80,16 +73,18 @@ def stain_concentrations(
         The S stains of the slide.
     white_point : float (3,)
         Intensity of light through empty glass, per channel.
+    residual : bool
+        Add `stain_residual` as a last plane; for two stains.
 
     Returns
     -------
-    float32 (Y, X, S), or (N, S)
+    float32 (Y, X, S), or (N, S); with the residual one plane more
         Optical density, base 10, along each unit stain vector.
 
     Raises
     ------
     ValueError
-        As `optical_density`.
+        As `optical_density`; or when the residual is asked for without two stains.
 
     Examples
     --------
@@ -101,8 +96,8 @@ def stain_concentrations(
     >>> np.allclose(stain_concentrations(rgb, stains, (240, 240, 240)), [0.5, 0.2])
     True
     """
-    density = optical_density(rgb, white_point)
-    return _transform(density, stains.unmixing)
+    rows = [stains.unmixing, stains.residual_vector[None]] if residual else [stains.unmixing]
+    return _mix(rgb, white_point, np.concatenate(rows))
 
 
 def stain_residual(
@@ -142,25 +137,45 @@ def stain_residual(
     >>> bool(abs(stain_residual(grey, load_stains("h-dab"), (240, 240, 240))[0, 0]) > 0.1)
     True
     """
-    density = optical_density(rgb, white_point)
     if len(stains.stains) == 3:
-        return np.zeros(density.shape[:-1], np.float32)
+        check_rgb(rgb)
+        return np.zeros(rgb.shape[:-1], np.float32)
     if len(stains.stains) == 2:
-        return _transform(density, stains.residual_vector[None])[..., 0]
+        return _mix(rgb, white_point, stains.residual_vector[None])[..., 0]
     left = np.eye(3) - stains.vectors.T @ stains.unmixing
-    return np.asarray(np.linalg.norm(_transform(density, left), axis=-1), np.float32)
+    return np.asarray(np.linalg.norm(_mix(rgb, white_point, left), axis=-1), np.float32)
 
 
-def _transform(
-    density: npt.NDArray[np.float32], matrix: npt.NDArray[np.float64]
+def _mix(
+    rgb: npt.NDArray[Any], white_point: npt.ArrayLike, matrix: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float32]:
-    """Apply a (K, 3) matrix to every pixel: (..., 3) -> (..., K)."""
-    shape = (*density.shape[:-1], len(matrix))
-    if density.size == 0:
-        return np.zeros(shape, np.float32)
-    image = density if density.ndim == 3 else density[None]
-    mixed = cv2.transform(image, matrix.astype(np.float32))
-    return np.asarray(mixed, np.float32).reshape(shape)
+    """Apply a (K, 3) matrix to every pixel's optical density, float32 (..., K)."""
+    white = check_white_point(white_point)
+    check_rgb(rgb)
+    if rgb.dtype == np.uint8:
+        # What every level of a channel adds to every plane: three sums of a table a pixel.
+        levels = np.maximum(np.arange(256, dtype=np.float64), 1.0)
+        density = np.maximum(0.0, -np.log10(levels[:, None] / white))
+        table = (density[..., None] * matrix.T).astype(np.float32)
+        mixed = np.empty((*rgb.shape[:-1], len(matrix)), np.float32)
+        _add_up(np.ascontiguousarray(rgb).reshape(-1, 3), table, mixed.reshape(-1, len(matrix)))
+        return mixed
+    level = np.maximum(rgb.astype(np.float32), np.float32(1.0))
+    density = np.maximum(np.float32(0), -np.log10(level / white.astype(np.float32)))
+    return np.asarray(density @ matrix.T.astype(np.float32))
+
+
+@compiled
+def _add_up(
+    rgb: npt.NDArray[np.uint8], table: npt.NDArray[np.float32], mixed: npt.NDArray[np.float32]
+) -> None:
+    """Fill in (N, K) from pixels (N, 3) and a table (256, 3, K)."""
+    for pixel in range(rgb.shape[0]):
+        red, green, blue = rgb[pixel, 0], rgb[pixel, 1], rgb[pixel, 2]
+        for plane in range(table.shape[2]):
+            mixed[pixel, plane] = (
+                table[red, 0, plane] + table[green, 1, plane] + table[blue, 2, plane]
+            )
 
 
 def check_white_point(white_point: npt.ArrayLike) -> npt.NDArray[np.float64]:

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from histo.compiled import compiled
 from histo.tissue.glass import check_rgb
 
 __all__ = ["blurred_mask", "focus_map"]
@@ -65,14 +66,17 @@ def focus_map(rgb: npt.NDArray[np.uint8], pixel_size_um: float) -> npt.NDArray[n
         )
     if rgb.size == 0:
         return np.zeros(rgb.shape[:2], np.float32)
-    levels = np.maximum(rgb.astype(np.float32).mean(axis=2), 1.0)
-    density = np.asarray(-np.log10(levels / 255.0), np.float32)
-    fine = _blur(density, _FINE_UM / pixel_size_um)
-    detail, structure = density - fine, fine - _wide_blur(density, _COARSE_UM / pixel_size_um)
-    window = _WINDOW_UM / pixel_size_um
-    contrast = _root(_wide_blur(structure * structure, window))
-    ratio = _root(_wide_blur(detail * detail, window)) / np.maximum(contrast, 1e-6)
-    return np.where(contrast < _MIN_CONTRAST_OD, np.float32(np.nan), ratio).astype(np.float32)
+    means = np.maximum(np.arange(3 * 255 + 1, dtype=np.float32) / 3, 1.0)
+    density = np.empty(rgb.shape[:2], np.float32)
+    _look_up(rgb, np.asarray(-np.log10(means / 255.0), np.float32), density)
+    fine = np.asarray(cv2.GaussianBlur(density, (0, 0), _FINE_UM / pixel_size_um), np.float32)
+    coarse = density.copy()
+    _blur_wide(coarse, _COARSE_UM / pixel_size_um)
+    _square_differences(density, fine, coarse)
+    for band in (density, fine):
+        _blur_wide(band, _WINDOW_UM / pixel_size_um)
+    _divide(density, fine)
+    return density
 
 
 def blurred_mask(rgb: npt.NDArray[np.uint8], pixel_size_um: float) -> npt.NDArray[np.bool_]:
@@ -108,16 +112,41 @@ def blurred_mask(rgb: npt.NDArray[np.uint8], pixel_size_um: float) -> npt.NDArra
     return np.asarray(focus_map(rgb, pixel_size_um) < BLURRED_BELOW, bool)
 
 
-def _blur(values: npt.NDArray[np.float32], sigma_px: float) -> npt.NDArray[np.float32]:
-    return np.asarray(cv2.GaussianBlur(values, (0, 0), sigma_px), np.float32)
-
-
-def _wide_blur(values: npt.NDArray[np.float32], sigma_px: float) -> npt.NDArray[np.float32]:
-    """Return two box filters in turn: nearly Gaussian, at a cost that sigma does not change."""
+def _blur_wide(values: npt.NDArray[np.float32], sigma_px: float) -> None:
+    """Apply two box filters in turn: nearly Gaussian, at a cost that sigma does not change."""
     side = 2 * round((np.sqrt(6.0 * sigma_px**2 + 1.0) - 1) / 2) + 1
-    return np.asarray(cv2.blur(cv2.blur(values, (side, side)), (side, side)), np.float32)
+    for _ in range(2):
+        cv2.blur(values, (side, side), dst=values)
 
 
-def _root(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    # Running sums may leave a trace below zero.
-    return np.asarray(np.sqrt(np.maximum(values, 0.0)), np.float32)
+@compiled
+def _look_up(
+    rgb: npt.NDArray[np.uint8], table: npt.NDArray[np.float32], density: npt.NDArray[np.float32]
+) -> None:
+    """Fill in the optical density of the mean colour, from a table over the colours' sum."""
+    for y in range(rgb.shape[0]):
+        for x in range(rgb.shape[1]):
+            density[y, x] = table[int(rgb[y, x, 0]) + int(rgb[y, x, 1]) + int(rgb[y, x, 2])]
+
+
+@compiled
+def _square_differences(
+    density: npt.NDArray[np.float32], fine: npt.NDArray[np.float32], coarse: npt.NDArray[np.float32]
+) -> None:
+    """Turn density into the square of its detail, and ``fine`` into that of its structure."""
+    for y in range(density.shape[0]):
+        for x in range(density.shape[1]):
+            detail, structure = density[y, x] - fine[y, x], fine[y, x] - coarse[y, x]
+            density[y, x], fine[y, x] = detail * detail, structure * structure
+
+
+@compiled
+def _divide(detail: npt.NDArray[np.float32], structure: npt.NDArray[np.float32]) -> None:
+    """Turn the mean square of the detail into the ratio of contrasts; NaN without structure."""
+    zero = np.float32(0)
+    for y in range(detail.shape[0]):
+        for x in range(detail.shape[1]):
+            # Running sums may leave a trace below zero.
+            contrast = np.sqrt(max(structure[y, x], zero))
+            ratio = np.sqrt(max(detail[y, x], zero)) / max(contrast, np.float32(1e-6))
+            detail[y, x] = np.nan if contrast < _MIN_CONTRAST_OD else ratio

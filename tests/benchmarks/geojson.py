@@ -36,17 +36,16 @@ def painted_cells(count: int) -> pd.DataFrame:
 Rings = dict[int, np.ndarray]
 
 
-def painted_outlines(cells: pd.DataFrame) -> list[tuple[Rings, Rings]]:
+def painted_outlines(cells: pd.DataFrame) -> list[tuple[np.ndarray, Rings, Rings]]:
     """Return uneven rings of 24 and 40 vertices, in tiles of 500 cells."""
     rng = np.random.default_rng(1)
     tiles = []
     for start in range(0, len(cells), 500):
         part = cells.iloc[start : start + 500]
         centres = part[["y_um", "x_um"]].to_numpy() / 0.5
-        by_id = dict(zip(part["cell_id"].tolist(), centres, strict=True))
-        nuclei = {key: centre + _circle(7, 24, rng) for key, centre in by_id.items()}
-        whole = {key: centre + _circle(11, 40, rng) for key, centre in by_id.items()}
-        tiles.append((nuclei, whole))
+        nuclei = Rings.of([centre + _circle(7, 24, rng) for centre in centres])
+        whole = Rings.of([centre + _circle(11, 40, rng) for centre in centres])
+        tiles.append((part["cell_id"].to_numpy(), nuclei, whole))
     return tiles
 
 
@@ -65,8 +64,8 @@ def main() -> None:
         outlines = Path(folder) / "outlines.parquet"
         start = time.perf_counter()
         with OutlineWriter(outlines, 2.0) as writer:
-            for nuclei, whole in tiles:
-                writer.add(nuclei, whole)
+            for tile in tiles:
+                writer.add(*tile)
         middle = time.perf_counter()
         path = write_geojson(folder, cells, read_outlines(outlines), slide="benchmark")
         end = time.perf_counter()

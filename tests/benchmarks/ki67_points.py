@@ -2,117 +2,127 @@
 
 DATA holds evaluate/ihc_ki67_points (images, roi, points). Each field runs as a slide through
 the panel ki67-dab.toml beside this file at 0.5 µm/px; cells are matched one to one with the
-reader's points within 6 µm, inside the annotated region. Prints a table in Markdown.
+reader's points within 6 µm, inside the annotated region. Prints tables in Markdown: the scores,
+those of other ways to call, and whether the model's probabilities keep their word.
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
-from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 
-from histo.metrics.agreement import f1_score, lins_ccc, match_points
-from histo.pipeline import Settings, analyze_slide
+from histo.batch import Evaluation, ImagePair, Scoring, evaluate_pairs
+from histo.metrics.agreement import match_points
+from histo.metrics.evaluation import RADII_UM
+from histo.pipeline import Settings, analyze_slide, recompute
 
 PANEL = Path(__file__).with_name("ki67-dab.toml")
 PIXEL_UM = 0.5
-RADII_UM = (3.0, 4.0, 6.0)
+
+#: Ways to call a cell positive that are compared: optical densities, and the model's word.
+CALLS: tuple[float | str, ...] = (0.1, 0.12, 0.15, 0.2, "learned")
+BINS = np.array([0, 0.05, 0.2, 0.4, 0.6, 0.8, 0.95, 1.0])
 
 
-@dataclass
-class Field:
-    """Counts of one field."""
-
-    name: str
-    matched: dict[float, int]
-    found: int
-    truth: int
-    matched_positive: int
-    found_positive: int
-    truth_positive: int
+def pairs_of(folder: Path, images: list[Path], out: Path) -> list[ImagePair]:
+    """Pair each field's results with its points and its region."""
+    names = [image.stem for image in images]
+    truth = [(folder / "points" / f"{n}.csv", folder / "roi" / f"{n}.png") for n in names]
+    return [ImagePair(n, out / n, *files) for n, files in zip(names, truth, strict=True)]
 
 
-def inside(roi: np.ndarray, points_um: np.ndarray) -> np.ndarray:
-    """Say which points (y, x in µm) lie in the annotated region."""
-    at = np.clip((points_um / PIXEL_UM).astype(int), 0, np.array(roi.shape) - 1)
-    return roi[at[:, 0], at[:, 1]]
+def report_calls(pairs: list[ImagePair]) -> None:
+    """Call the cells in other ways, and print what changes."""
+    print("\n| called by | positive found / true | positive F1 | CCC of positive counts |")
+    print("|---|---|---|---|")
+    for call in CALLS:
+        for pair in pairs:
+            recompute(pair.predictions, {"ki67": call})
+        pooled = {f.name: f.value for f in evaluate_pairs(pairs, Scoring(PIXEL_UM)).pooled}
+        found, f1 = counts(pooled, "positive_cells"), pooled["positive_f1_6um"]
+        way = call if isinstance(call, str) else f"DAB OD {call:g}"
+        print(f"| {way} | {found} | {f1:.3f} | {pooled['positive_count_ccc']:.3f} |")
 
 
-def score(folder: Path, image: Path, settings: Settings, out: Path) -> Field:
-    """Run one field and compare it with its points."""
-    cells = analyze_slide(image, settings, folder=out / image.stem).cells
-    roi = cv2.imread(str(folder / "roi" / f"{image.stem}.png"), cv2.IMREAD_GRAYSCALE) > 127
-    points = pd.read_csv(folder / "points" / f"{image.stem}.csv")
-    truth = points[["y", "x"]].to_numpy() * PIXEL_UM
-    keep = inside(roi, truth)
-    truth, positive = truth[keep], (points["label"] == "positive").to_numpy()[keep]
-    found = cells[["y_um", "x_um"]].to_numpy()
-    keep = inside(roi, found) & (cells["compartment"] != "excluded").to_numpy()
-    found, called = found[keep], cells["ki67_positive"].to_numpy(bool)[keep]
-    return Field(
-        image.stem,
-        {radius: len(match_points(found, truth, radius)) for radius in RADII_UM},
-        len(found),
-        len(truth),
-        len(match_points(found[called], truth[positive], 6.0)),
-        int(called.sum()),
-        int(positive.sum()),
-    )
+def report_reliability(pairs: list[ImagePair]) -> None:
+    """Print how often cells of a probability are positive to the reader."""
+    chance, positive = [], []
+    for pair in pairs:
+        cells = pd.read_parquet(pair.predictions / "cells.parquet")
+        if "nucleus_positivity" not in cells:
+            return
+        points = pd.read_csv(pair.truth)
+        there = points[["y", "x"]].to_numpy() * PIXEL_UM
+        matched = match_points(cells[["y_um", "x_um"]].to_numpy(), there, 6.0)
+        chance.append(cells["nucleus_positivity"].to_numpy()[matched[:, 0]])
+        positive.append((points["label"] == "positive").to_numpy()[matched[:, 1]])
+    said, true = np.concatenate(chance), np.concatenate(positive)
+    print("\n| probability | matched cells | mean probability | positive to the reader |")
+    print("|---|---|---|---|")
+    for low, high in pairwise(BINS):
+        inside = (said >= low) & ((said < high) | (high == 1))
+        if inside.any():
+            means = f"{said[inside].mean():.3f} | {true[inside].mean():.3f}"
+            print(f"| {low:g} to {high:g} | {inside.sum()} | {means} |")
 
 
-def report(fields: list[Field]) -> None:
+def report(evaluation: Evaluation) -> None:
     """Print the scores, pooled and by field."""
-    found, truth = sum(f.found for f in fields), sum(f.truth for f in fields)
+    pooled = {figure.name: figure.value for figure in evaluation.pooled}
+    fields = {
+        image.name: {figure.name: figure.value for figure in image.figures}
+        for image in evaluation.images
+    }
     print("| figure | value |\n|---|---|")
     for radius in RADII_UM:
-        hits = sum(f.matched[radius] for f in fields)
-        print(f"| detection F1 within {radius:g} µm, pooled | {f1_score(hits, found, truth):.3f} |")
-    hits = sum(f.matched[6.0] for f in fields)
-    per_field = [f1_score(f.matched[6.0], f.found, f.truth) for f in fields]
-    print(f"| precision, recall within 6 µm | {hits / found:.3f}, {hits / truth:.3f} |")
+        f1 = pooled[f"detection_f1_{radius:g}um"]
+        print(f"| detection F1 within {radius:g} µm, pooled | {f1:.3f} |")
+    precision, recall = pooled["detection_precision_6um"], pooled["detection_recall_6um"]
+    print(f"| precision, recall within 6 µm | {precision:.3f}, {recall:.3f} |")
+    per_field = [field["detection_f1_6um"] for field in fields.values()]
     middle, lowest = np.median(per_field), min(per_field)
     print(f"| detection F1 within 6 µm, median of fields (lowest) | {middle:.3f} ({lowest:.3f}) |")
-    print(f"| count bias, found / true | {found / truth:.3f} |")
-    positives = [(f.matched_positive, f.found_positive, f.truth_positive) for f in fields]
-    pooled = f1_score(*(sum(p) for p in zip(*positives, strict=True)))
-    print(f"| positive-cell F1 within 6 µm, pooled | {pooled:.3f} |")
-    counts = [p[1] for p in positives], [p[2] for p in positives]
-    print(f"| positive cells found / true | {sum(counts[0])} / {sum(counts[1])} |")
-    print(f"| Lin's CCC of positive counts | {lins_ccc(*counts):.3f} |")
+    print(f"| count bias, found / true | {pooled['count_ratio']:.3f} |")
+    print(f"| positive-cell F1 within 6 µm, pooled | {pooled['positive_f1_6um']:.3f} |")
+    print(f"| positive cells found / true | {counts(pooled, 'positive_cells')} |")
+    print(f"| Lin's CCC of positive counts | {pooled['positive_count_ccc']:.3f} |")
     print("\n| field | cells found / true | F1 6 µm | positive found / true | positive F1 |")
     print("|---|---|---|---|---|")
-    for f, f1 in zip(fields, per_field, strict=True):
-        own = f1_score(f.matched_positive, f.found_positive, f.truth_positive)
-        positive = f"{f.found_positive} / {f.truth_positive}"
-        print(f"| {f.name} | {f.found} / {f.truth} | {f1:.3f} | {positive} | {own:.3f} |")
+    for name, field in fields.items():
+        print(
+            f"| {name} | {counts(field, 'cells')} | {field['detection_f1_6um']:.3f} "
+            f"| {counts(field, 'positive_cells')} | {field['positive_f1_6um']:.3f} |"
+        )
+
+
+def counts(figures: dict[str, float], what: str) -> str:
+    """Write found / true."""
+    return f"{figures[f'{what}_found']:.0f} / {figures[f'{what}_true']:.0f}"
 
 
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path, help="folder that holds evaluate/ihc_ki67_points")
-    parser.add_argument(
-        "--threshold", default=None, help="DAB OD of 1+, or auto; default: the panel's"
-    )
     parser.add_argument("--model", default=None)
     options = parser.parse_args()
-    thresholds = {}
-    if options.threshold:
-        thresholds["ki67"] = "auto" if options.threshold == "auto" else float(options.threshold)
-    settings = Settings(
-        str(PANEL), pixel_size_um=PIXEL_UM, thresholds=thresholds, model=options.model
-    )
+    settings = Settings(str(PANEL), pixel_size_um=PIXEL_UM, model=options.model)
     folder = options.data / "evaluate" / "ihc_ki67_points"
     images = sorted((folder / "images").glob("*.*g"))
     if not images:
         raise SystemExit(f"{folder} holds no images; name the folder that has evaluate/ in it.")
     with tempfile.TemporaryDirectory() as out:
-        report([score(folder, image, settings, Path(out)) for image in images])
+        for image in images:
+            analyze_slide(image, settings, folder=Path(out) / image.stem)
+        pairs = pairs_of(folder, images, Path(out))
+        report(evaluate_pairs(pairs, Scoring(PIXEL_UM)))
+        report_calls(pairs)
+        report_reliability(pairs)
 
 
 if __name__ == "__main__":

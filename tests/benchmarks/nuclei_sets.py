@@ -18,6 +18,7 @@ import numpy as np
 import tifffile
 
 from histo.metrics.agreement import f1_score
+from histo.metrics.overlap import label_overlap, match_shapes
 from histo.nuclei import NucleiModel, load_model, segment, virtual_hematoxylin
 
 #: What the model reads, µm/px; the sets' own pixel sizes are those of their READMEs, or judged
@@ -49,11 +50,7 @@ class Score:
 
 def matched_instances(labels: np.ndarray, truth: np.ndarray) -> int:
     """Count pairs with IoU above 0.5; above one half each label has one partner at most."""
-    n, m = int(labels.max()) + 1, int(truth.max()) + 1
-    joint = np.bincount((labels.astype(np.int64) * m + truth).ravel(), minlength=n * m)
-    joint = joint.reshape(n, m)
-    union = joint.sum(1)[:, None] + joint.sum(0)[None] - joint
-    return int((joint[1:, 1:] > 0.5 * np.maximum(union[1:, 1:], 1)).sum())
+    return len(match_shapes(label_overlap(labels, truth), 0.5))
 
 
 def brightfield(data: Path, name: str, model: NucleiModel) -> Score:

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from histo.metrics import mean_interval, poisson_interval, ratio_interval, wilson_interval
+from histo.metrics import (
+    bootstrap_intervals,
+    mean_interval,
+    poisson_interval,
+    ratio_interval,
+    wilson_interval,
+)
 
 
 @pytest.mark.parametrize("n", [1, 2, 10, 47, 5000])
@@ -67,3 +73,28 @@ def test_arguments_out_of_range():
             poisson_interval(3, confidence=confidence)
         with pytest.raises(ValueError, match="confidence"):
             wilson_interval(0, 0, confidence=confidence)
+
+
+def test_bootstrap_of_a_mean_is_about_the_normal_interval():
+    values = np.random.default_rng(5).normal(10, 2, 200)
+    ((low, high),) = bootstrap_intervals(lambda drawn: [values[drawn].mean()], 200)
+    reach = 1.96 * values.std() / math.sqrt(200)
+    assert (low, high) == pytest.approx((values.mean() - reach, values.mean() + reach), abs=0.05)
+
+
+def test_bootstrap_is_the_same_each_time_and_knows_what_is_undefined():
+    values = np.array([1.0, 2, 4, 8, 16])
+
+    def statistics(drawn):
+        return [values[drawn].sum(), math.nan, 3.0]
+
+    first, again = (bootstrap_intervals(statistics, 5, resamples=300) for _ in range(2))
+    assert first[0] == again[0]
+    assert all(map(math.isnan, first[1]))
+    assert first[2] == (3, 3)
+    narrow = bootstrap_intervals(statistics, 5, resamples=300, confidence=0.5)
+    assert first[0][0] < narrow[0][0] < narrow[0][1] < first[0][1]
+    with pytest.raises(ValueError, match="n must be 1"):
+        bootstrap_intervals(statistics, 0)
+    with pytest.raises(ValueError, match="confidence"):
+        bootstrap_intervals(statistics, 5, confidence=2)

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import tifffile
 
-from histo.cells import cell_outlines, empty_cells
+from histo.cells import empty_cells, trace_outlines
 from histo.geometry import Region
 from histo.metrics import SlideAreas
 from histo.results import (
@@ -58,8 +58,8 @@ def painted(tmp_path_factory):
         with LabelWriter(partial / "nuclei.ome.zarr", shape, PIXEL_SIZE_UM) as writer:
             writer.paint(Region(0, 0, *shape), labels, cells["cell_id"].to_numpy())
         with OutlineWriter(partial / "outlines.parquet", 1.0) as writer:
-            rings = cell_outlines(labels, cells["cell_id"].to_numpy())
-            writer.add(rings, rings)
+            rings = trace_outlines(labels, cells["cell_id"].to_numpy())
+            writer.add(cells["cell_id"].to_numpy(), rings, rings)
         write_slide_result(partial, SlideResult(cells, (), SlideAreas(6e5, 6e5), {}))
     return Painted(out / "section 7.tif", folder, labels, cells)
 

@@ -58,7 +58,7 @@ def test_a_wrong_card_is_refused_by_name(own_model, change):
 
 def test_weights_of_another_network_are_refused(own_model):
     card = own_model / "rdf.yaml"
-    text = card.read_text(encoding="utf-8").replace("[32, 64, 128, 192]", "[16, 32]")
+    text = card.read_text(encoding="utf-8").replace("[24, 48, 96, 160, 192]", "[16, 32]")
     card.write_text(text, encoding="utf-8")
     with pytest.raises(ModelError, match="does not fit the network"):
         load_model(own_model)

@@ -15,6 +15,7 @@ from histo.panel import (
     parse_threshold,
     resolve_thresholds,
 )
+from histo.panel.thresholds import LIKELY
 
 FOXP3 = "nucleus_dab_od_mean"
 
@@ -57,12 +58,48 @@ def test_parse_says_what_is_wrong(text, message):
 def test_panel_user_and_ratios(make_cells):
     panel, cells = load_panel("foxp3-dab"), make_cells(5)
     own = panel.marker("foxp3").thresholds
-    assert resolve_thresholds(cells, panel)["foxp3"] == Thresholds(own, "panel")
+    assert resolve_thresholds(cells, panel, {"foxp3": "panel"})["foxp3"] == Thresholds(own, "panel")
     one = resolve_thresholds(cells, panel, {"foxp3": 2 * own[0]})["foxp3"]
     assert one.source == "user"
     assert one.values == pytest.approx([2 * v for v in own])
     three = resolve_thresholds(cells, panel, {"foxp3": (0.1, 0.3, 0.5)})["foxp3"]
     assert three.values == (0.1, 0.3, 0.5)
+
+
+def test_learned_is_the_default_where_the_model_calls(make_cells):
+    panel = load_panel("foxp3-dab")
+    own = panel.marker("foxp3").thresholds
+    with_word = make_cells(5, nucleus_positivity=np.linspace(0, 1, 5))
+    assert resolve_thresholds(with_word, panel)["foxp3"] == Thresholds(own, "learned")
+    without = resolve_thresholds(make_cells(5), panel)["foxp3"]
+    assert (without.values, without.source) == (own, "panel")
+    assert "makes no calls" in without.note
+    asked = resolve_thresholds(make_cells(5), panel, {"foxp3": "learned"})["foxp3"]
+    with pytest.raises(ResultError, match="no column nucleus_positivity"):
+        classify_cells(make_cells(5), panel, {"foxp3": asked})
+
+
+def test_the_model_calls_brown_nuclei_only(make_cells):
+    for name, marker in (("rankl-dab", "rankl"), ("foxp3-dab+rankl-red", "rankl")):
+        panel = load_panel(name)
+        with pytest.raises(PanelError, match="nuclei in brown"):
+            resolve_thresholds(make_cells(3), panel, {marker: "learned"})
+    assert parse_threshold("foxp3=Learned") == ("foxp3", "learned")
+
+
+def test_learned_calls_go_by_probability_and_grades_by_density(make_cells):
+    panel = load_panel("foxp3-dab")
+    cells = make_cells(
+        5,
+        nucleus_positivity=np.array([0.1, LIKELY, 0.9, 0.9, 0.9], np.float32),
+        nucleus_dab_od_mean=np.array([0.5, 0.05, 0.05, 0.3, 0.5], np.float32),
+    )
+    called = classify_cells(cells, panel, resolve_thresholds(cells, panel))
+    assert called["foxp3_grade"].tolist() == [0, 1, 1, 2, 3]
+    assert called["foxp3_positive"].tolist() == [False, True, True, True, True]
+    assert "foxp3_weak_call" in called["flags"].iloc[1]
+    by_od = classify_cells(cells, panel, resolve_thresholds(cells, panel, {"foxp3": 0.2}))
+    assert by_od["foxp3_positive"].tolist() == [True, False, False, True, True]
 
 
 def test_wrong_requests(make_cells):

@@ -63,7 +63,7 @@ def test_the_manifest_says_where_the_numbers_come_from(analysed):
     # The painted light is (243, 243, 241).
     np.testing.assert_allclose(stains["white_point"], [243, 243, 241], atol=3)
     assert manifest["thresholds"]["foxp3"]["values"] == [0.12, 0.24, 0.36]
-    assert manifest["thresholds"]["foxp3"]["source"] == "panel"
+    assert manifest["thresholds"]["foxp3"]["source"] == "learned"
     assert manifest["analysis"]["working_pixel_size_um"] == pytest.approx(0.5)
     assert manifest["edits"] == []
     assert histo.__version__ in json.dumps(manifest["software"])

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from histo.cells import Rings
 from histo.errors import ResultError
 from histo.results import (
     OutlineWriter,
@@ -45,7 +46,8 @@ def graded(*grades):
 def export(folder, cells, scale=1.0, ids=None, slide="section 1"):
     ids = cells["cell_id"] if ids is None else ids
     with OutlineWriter(folder / "outlines.parquet", scale) as writer:
-        writer.add({i: SQUARE + i for i in ids}, {i: LARGE + i for i in ids}, origin=(100, 200))
+        nuclei, whole = (Rings.of([ring + i for i in ids]) for ring in (SQUARE, LARGE))
+        writer.add(np.array(ids, np.int64), nuclei, whole, origin=(100, 200))
     return write_geojson(folder, cells, read_outlines(folder / "outlines.parquet"), slide=slide)
 
 
@@ -104,9 +106,11 @@ def test_no_cells_no_classes():
 def test_outlines_come_back_in_pixels_of_level_0(tmp_path):
     path = tmp_path / "outlines.parquet"
     with OutlineWriter(path, (2.0, 4.0)) as writer:
-        writer.add({7: SQUARE}, {7: LARGE}, origin=(10, 20))
-        writer.add({}, {})
-        writer.add({8: SQUARE}, {})
+        writer.add(np.array([7]), Rings.of([SQUARE]), Rings.of([LARGE]), origin=(10, 20))
+        writer.add(np.array([], int), Rings.of([]), Rings.of([]))
+        writer.add(np.array([8]), Rings.of([SQUARE]), Rings.of([SQUARE]))
+        with pytest.raises(ValueError, match="one ring a cell"):
+            writer.add(np.array([9]), Rings.of([SQUARE]), Rings.of([]))
     (batch,) = read_outlines(path)
     assert batch.cell_ids.tolist() == [7, 8]
     origin, scale = np.array([10, 20]), np.array([2, 4])
@@ -121,7 +125,9 @@ def test_many_outlines_come_in_batches(tmp_path, monkeypatch):
     rings = {i: np.array([[0.0, 0], [0, i], [i, i]]) for i in range(1, 36)}
     with OutlineWriter(path, 1.0) as writer:
         for start in range(1, 36, 7):
-            writer.add({i: rings[i] for i in range(start, start + 7)}, rings)
+            ids = np.arange(start, start + 7)
+            part = Rings.of([rings[int(i)] for i in ids])
+            writer.add(ids, part, part)
     batches = list(read_outlines(path))
     assert max(len(batch.cell_ids) for batch in batches) <= 14
     found = {i: b.cells[k] for b in batches for k, i in enumerate(b.cell_ids.tolist())}

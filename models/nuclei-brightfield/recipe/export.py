@@ -1,36 +1,94 @@
-"""Turn a checkpoint into the model folder: ``python export.py CHECKPOINT``.
+"""Turn a checkpoint into the model folder: ``python export.py CHECKPOINT DATA``.
 
-Writes weights.pt (the running average of the weights, batch normalisation kept, as float16)
-and puts its SHA-256 into rdf.yaml.
+Writes the running average of the weights, the ranges of the activations for inference in 8 bits
+(measured over freshly rendered tiles), a test image with the planes that belong to it, and all
+their hashes into rdf.yaml. With ``--fluorescence``, that of nuclei-fluorescence.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
-import re
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+import yaml
+from fluorescence import FluorescenceRenderer
+from render import Renderer
+from sources import cut_nuclei, load_sources
 
-FOLDER = Path(__file__).resolve().parent.parent
+from histo.nuclei.inference import activation_ranges
+from histo.nuclei.network import OUTPUTS, NucleiNet
+from histo.nuclei.writing import write_model
+
+MODELS = Path(__file__).resolve().parents[2]
+#: Tiles that the ranges are measured over; side of the test image, px.
+TILES, TEST_PX = 160, 128
+
+
+def renderer(data: Path, fluorescence: bool, seed: int) -> Renderer | FluorescenceRenderer:
+    """Return what drew the tiles of the training."""
+    sources = load_sources(data)
+    if fluorescence:
+        return FluorescenceRenderer(sources, seed=seed)
+    return Renderer(sources, cut_nuclei(sources), seed=seed)
+
+
+def tensors(folder: Path, net: NucleiNet, rgb: np.ndarray) -> list[dict[str, Any]]:
+    """Write the test image and its planes; returns what the card says of input and output."""
+    image = np.ascontiguousarray(rgb.transpose(2, 0, 1)[None])
+    with torch.inference_mode():
+        planes = net((torch.tensor(image).float() / 255 - 0.5) * 4).numpy()
+    described = []
+    for name, file, array, channels in (
+        ("rgb", "test_input.npy", image, ("red", "green", "blue")),
+        ("planes", "test_output.npy", planes, OUTPUTS),
+    ):
+        np.save(folder / file, array)
+        axes: list[dict[str, Any]] = [
+            {"type": "batch"},
+            {"type": "channel", "channel_names": list(channels)},
+        ]
+        for axis in "yx":
+            extent = {"min": 64, "step": 2 ** len(net.widths)}
+            if name == "planes":
+                extent = {"tensor_id": "rgb", "axis_id": axis}
+            unit = {"unit": "micrometer", "scale": 0.5}
+            axes.append({"type": "space", "id": axis, "size": extent, **unit})
+        digest = hashlib.sha256((folder / file).read_bytes()).hexdigest()
+        tensor = {"source": file, "sha256": digest}
+        kind = {"type": str(array.dtype)}
+        described.append({"id": name, "axes": axes, "data": kind, "test_tensor": tensor})
+    described[0]["preprocessing"] = [
+        {"id": "ensure_dtype", "kwargs": {"dtype": "float32"}},
+        {"id": "scale_linear", "kwargs": {"gain": 4 / 255, "offset": -2.0}},
+    ]
+    return described
 
 
 def main() -> None:
-    """Read the command line."""
+    """Read the command line and write the folder."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("checkpoint", type=Path, help="checkpoint.pt or weights.pt of train.py")
-    state = torch.load(parser.parse_args().checkpoint, weights_only=True)
+    parser.add_argument("data", type=Path, help="folder with dsb2018/ and mif_lung_foxp3/")
+    parser.add_argument("--fluorescence", action="store_true")
+    options = parser.parse_args()
+    folder = MODELS / ("nuclei-fluorescence" if options.fluorescence else "nuclei-brightfield")
+    state = torch.load(options.checkpoint, weights_only=True)
     weights = state.get("average", state)
-    half = {n: v.half() if v.dtype.is_floating_point else v for n, v in weights.items()}
-    torch.save(half, FOLDER / "weights.pt")
-    digest = hashlib.sha256((FOLDER / "weights.pt").read_bytes()).hexdigest()
-    card = FOLDER / "rdf.yaml"
-    text = card.read_text(encoding="utf-8")
-    # Of the two hashes in the card (source code, weights) the weights' follows its file name.
-    text = re.sub(r"(source: weights\.pt\n\s+sha256: )[0-9a-f]+", rf"\g<1>{digest}", text)
-    card.write_text(text, encoding="utf-8")
-    print(f"weights.pt, SHA-256 {digest}")
+    net = NucleiNet()
+    # What is written has half the digits; ranges and test planes are those of what is written.
+    net.load_state_dict({n: v.half().float() for n, v in weights.items()})
+    net.eval()
+    draw = renderer(options.data, options.fluorescence, seed=7).draw
+    tiles = [draw().rgb for _ in range(TILES)]
+    card = yaml.safe_load((folder / "rdf.yaml").read_text(encoding="utf-8"))
+    described = tensors(folder, net, tiles[0][:TEST_PX, :TEST_PX])
+    card["inputs"], card["outputs"] = described[:1], described[1:]
+    digest = write_model(folder, card, weights, activation_ranges=activation_ranges(net, tiles))
+    print(f"{folder.name}: weights.pt, SHA-256 {digest}")
 
 
 if __name__ == "__main__":

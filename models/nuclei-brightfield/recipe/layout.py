@@ -9,7 +9,15 @@ import numpy as np
 from scipy import ndimage as ndi
 from sources import Nucleus, Source
 
-__all__ = ["Layout", "border_distance", "collage", "from_source", "label_means", "take_tile"]
+__all__ = [
+    "KINDS",
+    "Layout",
+    "collage",
+    "from_source",
+    "label_means",
+    "shaped",
+    "take_tile",
+]
 
 
 @dataclass(slots=True)
@@ -18,7 +26,9 @@ class Layout:
 
     ``labels`` int32 (S, S); ``chroma`` float32 (S, S), about 1 inside nuclei; ``overlap``
     float32 (S, S), what a lower nucleus adds where an upper one covers it; ``structure``
-    float32 (S, S, 2) of 0-1, real cytoplasm and membrane signal, or None.
+    float32 (S, S, 2) of 0-1, real cytoplasm and membrane signal, or None. ``nest`` float32
+    (S, S), 1 in epithelial nests, and ``kinds`` int8 (N + 1,), the `KINDS` of each label,
+    where a layout knows them.
     """
 
     labels: np.ndarray
@@ -26,22 +36,12 @@ class Layout:
     overlap: np.ndarray
     structure: np.ndarray | None
     diameter_px: float
+    nest: np.ndarray | None = None
+    kinds: np.ndarray | None = None
 
 
-def border_distance(labels: np.ndarray) -> np.ndarray:
-    """Distance in px of each nuclear pixel to the border of its own nucleus, float32 (Y, X)."""
-    inside = labels > 0
-    core = inside.copy()
-    for axis in (0, 1):
-        differs = np.diff(labels, axis=axis) != 0
-        low = [slice(None)] * 2
-        high = [slice(None)] * 2
-        low[axis], high[axis] = slice(None, -1), slice(1, None)
-        both = inside[tuple(low)] & inside[tuple(high)] & differs
-        core[tuple(low)] &= ~both
-        core[tuple(high)] &= ~both
-    distance = cv2.distanceTransform(core.astype(np.uint8), cv2.DIST_L2, 5)
-    return np.where(inside, np.maximum(distance, 0.5), 0).astype(np.float32)
+#: What a nucleus is: unknown, epithelial, spindle, lymphocyte.
+KINDS = ("any", "epithelial", "spindle", "lymphocyte")
 
 
 def label_means(plane: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -133,9 +133,10 @@ def _centres(rng: np.random.Generator, side_px: int, count: int, diameter_px: fl
     return np.concatenate(parts)
 
 
-def _shape(
+def shaped(
     rng: np.random.Generator, nucleus: Nucleus, diameter_px: float, elongation: float, angle: float
 ) -> tuple[np.ndarray, np.ndarray]:
+    """Return (mask bool, texture float32) of a nucleus, resized, stretched and turned."""
     scale = diameter_px / nucleus.diameter_px
     stretch = np.sqrt(elongation)
     height, width = nucleus.mask.shape
@@ -176,7 +177,7 @@ def collage(
         angle = flow + rng.normal(0, 0.25) if spindle else rng.uniform(0, np.pi)
         diameter = diameter_px * np.exp(rng.normal(0, spread))
         nucleus = nuclei[rng.integers(len(nuclei))]
-        mask, texture = _shape(rng, nucleus, diameter, elongation, angle)
+        mask, texture = shaped(rng, nucleus, diameter, elongation, angle)
         y, x = int(cy - mask.shape[0] / 2), int(cx - mask.shape[1] / 2)
         y0, x0 = max(0, y), max(0, x)
         y1, x1 = min(side_px, y + mask.shape[0]), min(side_px, x + mask.shape[1])

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from layout import Layout, border_distance, collage, from_source, label_means, take_tile
-from scipy import ndimage as ndi
+from layout import KINDS, Layout, collage, from_source, label_means, take_tile
 from skimage.segmentation import expand_labels
 from sources import Nucleus, Source
 from textures import TextureBank, smooth_noise
+from tissue import packed
 
-from histo.phantom import paint_phantom, random_recipe
+from histo.nuclei.targets import border_distance, targets_of
+from histo.phantom import paint_examples
 
 __all__ = ["Renderer", "Tile"]
 
@@ -27,7 +28,29 @@ HEMATOXYLIN = np.array(
 )
 DAB = np.array([[0.27, 0.57, 0.78], [0.38, 0.57, 0.73], [0.48, 0.58, 0.66], [0.24, 0.50, 0.83]])
 RED = np.array([[0.21, 0.85, 0.48], [0.12, 0.90, 0.42], [0.25, 0.78, 0.58]])
-EOSIN = np.array([[0.07, 0.99, 0.11], [0.12, 0.95, 0.28], [0.20, 0.93, 0.30]])
+EOSIN = np.array([[0.09, 0.97, 0.18], [0.17, 0.93, 0.32], [0.22, 0.80, 0.56], [0.26, 0.78, 0.48]])
+
+#: What tiles are drawn from, and how often.
+MIX = {
+    "packed": 0.31,
+    "tissue": 0.17,
+    "collage": 0.12,
+    "culture": 0.04,
+    "histology": 0.15,
+    "phantom": 0.17,
+    "blank": 0.04,
+}
+#: Ingredients that can be left out to see what they are worth, besides the names of `MIX`.
+INGREDIENTS = (
+    "faint_brown",  # weakly positive nuclei with little blue left, some out of focus
+    "clumps",  # coarse chromatin
+    "vesicular",  # pale nuclei with a rim and nucleoli
+    "bodies",  # cytoplasm of single cells, blue and brown
+    "dark_fibres",  # stroma as blue as nuclei
+    "specks",  # pigment and dirt
+    "tissue_eosin",  # cytoplasm and stroma of real H&E: granular, clear, purple; fibres; blood
+    "scanner",  # stretched contrast, sharpening, saturation
+)
 
 #: Mean nuclear DAB OD from which a rendered nucleus is truly positive, and below which negative.
 POSITIVE_OD, NEGATIVE_OD = 0.10, 0.05
@@ -35,11 +58,15 @@ POSITIVE_OD, NEGATIVE_OD = 0.10, 0.05
 
 @dataclass(slots=True)
 class Tile:
-    """``rgb`` uint8 (S, S, 3), ``labels`` int32 (S, S), ``targets`` float32 (3, S, S)."""
+    """``rgb`` uint8 (S, S, 3), ``labels`` int32 (S, S), ``targets`` float32 (5, S, S).
+
+    ``dab`` float32 (S, S): the brown that was painted, OD, in nuclei and elsewhere; or None.
+    """
 
     rgb: np.ndarray
     labels: np.ndarray
     targets: np.ndarray
+    dab: np.ndarray | None = None
 
 
 def _direction(rng: np.random.Generator, choices: np.ndarray, jitter: float) -> np.ndarray:
@@ -63,13 +90,26 @@ class Renderer:
     seed : int
     side_px : int
         Side of a tile.
+    without : set of str
+        Names of `MIX` and `INGREDIENTS` to leave out.
     """
 
     def __init__(
-        self, sources: list[Source], nuclei: list[Nucleus], *, seed: int, side_px: int = 256
+        self,
+        sources: list[Source],
+        nuclei: list[Nucleus],
+        *,
+        seed: int,
+        side_px: int = 256,
+        without: frozenset[str] = frozenset(),
     ) -> None:
+        unknown = without - {*MIX, *INGREDIENTS}
+        if unknown:
+            raise ValueError(f"No ingredient is called {', '.join(sorted(unknown))}.")
         self.rng = np.random.default_rng(seed)
         self.side_px = side_px
+        self.without = without
+        self.mix = {kind: part for kind, part in MIX.items() if kind not in without}
         self.nuclei = nuclei
         self.by_kind = {
             kind: [s for s in sources if s.kind == kind]
@@ -81,44 +121,40 @@ class Renderer:
     def draw(self) -> Tile:
         """Return the next tile."""
         rng = self.rng
-        kind = rng.choice(
-            ["tissue", "collage", "culture", "histology", "phantom", "blank"],
-            p=[0.27, 0.24, 0.06, 0.15, 0.26, 0.02],
-        )
+        parts = np.array(list(self.mix.values()))
+        kind = str(rng.choice(list(self.mix), p=parts / parts.sum()))
         if kind == "phantom":
             return self._phantom()
         diameter = float(np.exp(rng.uniform(np.log(8.5), np.log(28))))
         if kind == "histology":
             return self._histology(diameter)
-        layout = self._layout(str(kind), diameter)
-        if rng.random() < 0.25:
+        layout = self._layout(kind, diameter)
+        if rng.random() < (0.42 if kind == "packed" else 0.22):
             return self._he(layout)
         return self._ihc(layout)
 
+    def draw_ihc(self) -> Tile:
+        """Return the next tile that is stained brown and blue."""
+        while True:
+            kind = str(
+                self.rng.choice([k for k in self.mix if k in ("packed", "tissue", "collage")])
+            )
+            diameter = float(np.exp(self.rng.uniform(np.log(8.5), np.log(28))))
+            tile = self._ihc(self._layout(kind, diameter))
+            if tile.labels.any():
+                return tile
+
+    def _has(self, ingredient: str, chance: float) -> bool:
+        """Toss a coin for an ingredient; the same number of draws with and without it."""
+        return bool(self.rng.random() < chance) and ingredient not in self.without
+
     def _phantom(self) -> Tile:
         """Cut a quarter of a painted section, with nests, stroma, vessels and lymphocytes."""
-        rng, side = self.rng, self.side_px
         if not self._painted:
-            panel = str(
-                rng.choice(
-                    ["foxp3-dab", "rankl-dab", "foxp3-dab+rankl-red", "he"],
-                    p=[0.45, 0.2, 0.1, 0.25],
-                )
-            )
-            painted = paint_phantom(
-                random_recipe(panel, rng),
-                int(rng.integers(2**31)),
-                shape=(2 * side, 2 * side),
-                pixel_size_um=float(rng.uniform(0.32, 0.75)),
-            )
-            positive = np.zeros(int(painted.labels.max()) + 1, np.float32)
-            if "foxp3_positive" in painted.cells:
-                positive[painted.cells["cell_id"]] = painted.cells["foxp3_positive"]
-            for at in np.ndindex(2, 2):
-                part = tuple(slice(i * side, (i + 1) * side) for i in at)
-                labels = np.ascontiguousarray(painted.labels[part], np.int32)
-                rgb = np.ascontiguousarray(painted.image[part])
-                self._painted.append(self._finish(rgb, labels, positive[labels]))
+            self._painted = [
+                self._finish(tile.rgb, tile.labels, tile.positive)
+                for tile in paint_examples(self.rng, side_px=self.side_px)
+            ]
         return self._painted.pop()
 
     def _source(self, kind: str) -> Source:
@@ -127,8 +163,9 @@ class Renderer:
 
     def _layout(self, kind: str, diameter_px: float) -> Layout:
         rng, side = self.rng, self.side_px
-        if kind == "collage":
-            return collage(rng, self.nuclei, side, diameter_px)
+        if kind in ("collage", "packed"):
+            lay = collage if kind == "collage" else packed
+            return lay(rng, self.nuclei, side, diameter_px)
         if kind == "blank":
             empty = np.zeros((side, side), np.float32)
             return Layout(empty.astype(np.int32), empty + 1, empty, None, diameter_px)
@@ -141,17 +178,29 @@ class Renderer:
         rng, labels = self.rng, layout.labels
         n = int(labels.max()) + 1
         amplitude = strength * rng.lognormal(0, rng.uniform(0.1, 0.45), n)
-        amplitude = np.maximum(amplitude, 0.07)
+        kinds = layout.kinds if layout.kinds is not None else np.zeros(n, np.int8)
+        darker = np.ones(len(KINDS))
+        darker[2:] = rng.uniform(1.0, 2.0, 2)  # spindles and lymphocytes hold dense chromatin
+        amplitude = np.maximum(amplitude * darker[kinds], 0.07)
         amplitude[0] = 0
         contrast = rng.uniform(0, 0.9)
         body = 1 + contrast * (layout.chroma - 1)
         grain = self.bank.draw("grain", rng, self.side_px) - 0.5
         body *= 1 + rng.uniform(0, 0.9) * grain
+        if self._has(
+            "clumps", 0.35
+        ):  # clumped chromatin: dark grains, holes nearly as pale as glass
+            clumps = self.bank.draw("grain", rng, self.side_px) - rng.uniform(0.35, 0.6)
+            clumped = (rng.random(n) < rng.choice([0.4, 1]))[labels]
+            body *= np.where(clumped, np.clip(1 + rng.uniform(0.8, 2) * clumps, 0.3, 2), 1)
         # Vesicular nuclei: a dark rim, a pale middle, dark nucleoli.
-        vesicular = (rng.random(n) < rng.choice([0, 0.3, 0.9])) * rng.uniform(0.2, 1, n)
-        rim_px = max(1.0, 0.09 * layout.diameter_px)
+        share = rng.choice([0, 0.3, 0.9]) * self._has("vesicular", 1)
+        share = share * np.array([1, 1.3, 0.4, 0.1])[kinds]
+        vesicular = (rng.random(n) < share) * rng.uniform(0.2, 1, n)
+        rim_px = max(1.0, rng.uniform(0.05, 0.11) * layout.diameter_px)
         rim = np.exp(-distance / rim_px)
-        body *= 1 + vesicular[labels] * (1.3 * rim - 0.45)
+        body *= 1 + vesicular[labels] * (1.3 * rim - rng.uniform(0.35, 0.65))
+        body += self._nucleoli(labels, distance, vesicular, layout.diameter_px)
         if rng.random() < 0.5:
             spots = self.bank.draw("grain", rng, self.side_px)
             body += vesicular[labels] * 1.2 * np.clip(spots - 0.85, 0, 0.4) * (rim < 0.5)
@@ -166,6 +215,22 @@ class Renderer:
             sharp = np.where(away, soft, sharp)
         return sharp
 
+    def _nucleoli(
+        self, labels: np.ndarray, distance: np.ndarray, share: np.ndarray, diameter_px: float
+    ) -> np.ndarray:
+        """One to three dark dots deep inside some of the pale nuclei."""
+        rng = self.rng
+        plane = np.zeros(labels.shape, np.float32)
+        deep = np.argwhere(distance > 0.22 * diameter_px)
+        count = int((share > 0.3).sum() * rng.uniform(0.3, 2))
+        if not len(deep) or not count:
+            return plane
+        radius = max(1, round(diameter_px * rng.uniform(0.04, 0.09)))
+        for y, x in deep[rng.integers(len(deep), size=count)]:
+            if share[labels[y, x]] > 0.3:
+                cv2.circle(plane, (int(x), int(y)), radius, float(rng.uniform(0.4, 1.3)), -1)
+        return _blur(plane, 0.6)
+
     def _positive(
         self, layout: Layout, distance: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -174,6 +239,10 @@ class Renderer:
         n = int(labels.max()) + 1
         share = rng.choice([0, 0.03, 0.12, 0.35, 0.8], p=[0.24, 0.22, 0.24, 0.18, 0.12])
         level = rng.uniform(0.15, 1.1) * rng.lognormal(0, rng.uniform(0.2, 0.8), n)
+        faint = self._has("faint_brown", 0.4)
+        if faint:
+            weak = rng.random(n) < rng.choice([0.4, 0.9])
+            level = np.where(weak, rng.uniform(0.07, 0.3) * rng.lognormal(0, 0.4, n), level)
         level = np.clip(level, 0.05, 2.0) * (rng.random(n) < share)
         level[0] = 0
         body = 1 + rng.uniform(0, 0.7) * (layout.chroma - 1)
@@ -186,7 +255,13 @@ class Renderer:
         plane = (level[labels] * np.clip(body, 0.05, 2)).astype(np.float32)
         means = label_means(plane, labels)
         keep = 1 - np.clip(level, 0, 1) * rng.uniform(0, 0.9)
-        return _blur(plane, rng.uniform(0.4, 1.2)), keep[labels], means
+        if faint:
+            keep = np.where(level > 0, np.minimum(keep, rng.uniform(0.05, 0.8, n)), keep)
+        sharp = _blur(plane, rng.uniform(0.4, 1.2))
+        if faint and rng.random() < 0.5:  # above or below the focal plane
+            away = (rng.random(n) < rng.uniform(0.1, 0.6))[labels]
+            sharp = np.where(away, _blur(plane, rng.uniform(1.2, 2.8)), sharp)
+        return sharp, keep[labels], means
 
     def _surroundings(self, layout: Layout) -> np.ndarray:
         """Cytoplasm, fibres and haze between nuclei, 0-1, without nuclei in it."""
@@ -204,7 +279,10 @@ class Renderer:
             plane += rng.uniform(0.1, 0.8) * self.bank.draw("cloud", rng, side)
         if rng.random() < 0.25:
             plane += rng.uniform(0.1, 0.7) * self.bank.draw("membrane", rng, side)
-        if rng.random() < 0.5:
+        if layout.nest is not None:  # an epithelium is denser than its stroma, or paler
+            plane *= 1 + rng.uniform(-0.8, 0.8) * layout.nest
+            plane += rng.uniform(0, 0.5) * layout.nest
+        if self._has("bodies", 0.5):
             plane += self._cell_bodies(layout) * rng.uniform(0.3, 1)
         if rng.random() < 0.3:  # ghosts: cells cut beside their nucleus, blobs that are none
             plane += self._ghosts(layout.diameter_px) * rng.uniform(0.3, 1)
@@ -230,6 +308,14 @@ class Renderer:
             rim = np.exp(-border_distance(cells) / 1.6) * (cells > 0)
             plane *= 0.5 + rng.uniform(0.5, 2.5) * rim
         return plane
+
+    def _dark_fibres(self) -> np.ndarray:
+        """Bundles of stroma and vessel walls that take up as much blue as nuclei do."""
+        rng, side = self.rng, self.side_px
+        region = np.clip(smooth_noise(rng, (side, side), rng.uniform(70, 180)) - 0.2, 0, 1)
+        # Long streaks with soft ends: short ones would look like nuclei out of focus.
+        fibre = np.clip(self.bank.draw("fibre", rng, side) - rng.uniform(0.2, 0.5), 0, 1)
+        return _blur(region * fibre * rng.uniform(0.8, 2.2), rng.uniform(0.5, 2))
 
     def _ghosts(self, diameter_px: float) -> np.ndarray:
         rng, side = self.rng, self.side_px
@@ -272,11 +358,14 @@ class Renderer:
         blue = rng.choice([0.03, 0.1, 0.25, 0.45], p=[0.25, 0.35, 0.27, 0.13]) * rng.uniform(0.3, 1)
         strongest = max(0.1, float(np.median(hem[labels > 0])) if (labels > 0).any() else 0.3)
         hem = hem + np.minimum(around * blue, 0.85 * strongest) * shade
+        if self._has("dark_fibres", 0.2):
+            hem = hem + self._dark_fibres() * strongest * (labels == 0)
         hem += rng.uniform(0, 0.06)
         cytoplasmic = rng.random()
         brown = np.zeros_like(dab)
         if cytoplasmic < 0.45:
-            marked = self._cell_bodies(layout) if rng.random() < 0.6 else self._surroundings(layout)
+            single = self._has("bodies", 0.6)
+            marked = self._cell_bodies(layout) if single else self._surroundings(layout)
             brown = marked * rng.choice([0.1, 0.3, 0.6]) * rng.uniform(0.4, 1.3)
         elif cytoplasmic < 0.65:
             brown = around * rng.uniform(0, 0.2)
@@ -284,27 +373,61 @@ class Renderer:
         dab = dab + brown
         od = hem[..., None] * _direction(rng, HEMATOXYLIN, 0.03)
         od = od + dab[..., None] * _direction(rng, DAB, 0.03)
-        if rng.random() < 0.15:
+        if self._has("bodies", 0.15):
             red = self._cell_bodies(layout) * rng.uniform(0.2, 1.2)
             red *= np.where(labels > 0, rng.uniform(0.05, 0.8), 1)
             od = od + red[..., None] * _direction(rng, RED, 0.03)
-        if rng.random() < 0.3:
+        if self._has("specks", 0.3):
             od = self._specks(labels, od)
         positive = np.interp(means, [NEGATIVE_OD, POSITIVE_OD], [0, 1]).astype(np.float32)
-        return self._finish(self._scan(od), labels, positive[labels])
+        tile = self._finish(self._scan(od), labels, positive[labels])
+        tile.dab = dab
+        return tile
 
     def _he(self, layout: Layout) -> Tile:
         rng, labels = self.rng, layout.labels
         distance = border_distance(labels)
-        hem = self._nuclear(layout, distance, strength=float(rng.uniform(0.3, 1.0)))
-        pink = self._surroundings(layout) * rng.uniform(0.15, 0.6) + rng.uniform(0, 0.12)
+        hem = self._nuclear(layout, distance, strength=float(rng.uniform(0.15, 0.85)))
+        if self._has("tissue_eosin", 0.75):
+            pink, bluish = self._eosin_tissue(layout)
+        else:
+            pink = self._surroundings(layout) * rng.uniform(0.15, 0.6) + rng.uniform(0, 0.12)
+            bluish = self._surroundings(layout) * rng.choice([0.02, 0.08, 0.2])
         if rng.random() < 0.25:
             pink = np.maximum(pink, self._red_cells(layout) * rng.uniform(0.3, 0.8))
-        bluish = self._surroundings(layout) * rng.choice([0.02, 0.08, 0.2])
         shade = np.where(labels > 0, rng.uniform(0.2, 0.9), 1).astype(np.float32)
         od = (hem + bluish * shade)[..., None] * _direction(rng, HEMATOXYLIN[:3], 0.04)
         od = od + (pink * shade)[..., None] * _direction(rng, EOSIN, 0.04)
         return self._finish(self._scan(od), labels, np.zeros(labels.shape, np.float32))
+
+    def _eosin_tissue(self, layout: Layout) -> tuple[np.ndarray, np.ndarray]:
+        """Eosin and background haematoxylin: cytoplasm of a kind, fibres with cracks."""
+        rng, side, labels = self.rng, self.side_px, layout.labels
+        nest = layout.nest if layout.nest is not None else np.full((side, side), 0.5, np.float32)
+        kind = rng.choice(["granular", "clear", "purple"], p=[0.4, 0.2, 0.4])
+        grain = self.bank.draw("grain", rng, side)
+        cloud = self.bank.draw("cloud", rng, side)
+        if kind == "clear":
+            edges = self._walls(labels, layout.diameter_px)
+            cytoplasm = edges * rng.uniform(0.2, 0.5) + cloud * rng.uniform(0, 0.12)
+        else:
+            cytoplasm = rng.uniform(0.12, 0.5) * (0.6 + rng.uniform(0.1, 0.6) * grain + 0.3 * cloud)
+        purple = rng.uniform(0.06, 0.4) if kind == "purple" else rng.uniform(0, 0.06)
+        bluish = purple * nest * (0.4 + rng.uniform(0.2, 0.9) * grain + 0.4 * cloud)
+        fibre = self.bank.draw("fibre", rng, side)
+        stroma = rng.uniform(0.15, 0.7) * (0.4 + rng.uniform(0.2, 0.8) * fibre)
+        bluish = bluish + rng.uniform(0, 0.1) * (1 - nest) * fibre
+        pink = nest * cytoplasm + (1 - nest) * stroma
+        if rng.random() < 0.5:  # cracks along fibres and lumina, where glass shows
+            crack = np.clip(3 * (smooth_noise(rng, (side, side), rng.uniform(8, 50)) - 1.2), 0, 1)
+            crack = crack * (labels == 0)
+            pink, bluish = pink * (1 - crack), bluish * (1 - crack)
+        return pink.astype(np.float32), bluish.astype(np.float32)
+
+    def _walls(self, labels: np.ndarray, diameter_px: float) -> np.ndarray:
+        """Draw the borders halfway between neighbouring nuclei, 0-1."""
+        cells = expand_labels(labels, diameter_px * self.rng.uniform(0.8, 1.8))
+        return np.exp(-border_distance(cells) / self.rng.uniform(0.8, 2.0)) * (cells > 0)
 
     def _red_cells(self, layout: Layout) -> np.ndarray:
         rng = self.rng
@@ -342,13 +465,13 @@ class Renderer:
         white = rng.uniform(222, 255) * (1 + rng.normal(0, 0.018, 3))
         rgb = (white * 10 ** -np.clip(od, 0, 2.6)).astype(np.float32)
         rgb = _blur(rgb, rng.uniform(0, 1.1))
-        if rng.random() < 0.35:  # contrast stretched until the background burns out
+        if self._has("scanner", 0.35):  # contrast stretched until the background burns out
             gain = rng.uniform(1.05, 1.6)
             rgb = (rgb - 255) * gain + 255 + rng.uniform(0, 22)
-        if rng.random() < 0.3:
+        if self._has("scanner", 0.3):
             grey = rgb.mean(-1, keepdims=True)
             rgb = grey + (rgb - grey) * rng.uniform(0.6, 1.5)
-        if rng.random() < 0.45:
+        if self._has("scanner", 0.45):
             rgb = rgb + rng.uniform(0.3, 1.6) * (rgb - _blur(rgb, rng.uniform(0.8, 2)))
         noise = rng.uniform(0, 5)
         grain = rng.normal(0, 1, rgb.shape).astype(np.float32)
@@ -360,11 +483,4 @@ class Renderer:
         return np.ascontiguousarray(image)
 
     def _finish(self, rgb: np.ndarray, labels: np.ndarray, positive: np.ndarray) -> Tile:
-        distance = border_distance(labels)
-        n = int(labels.max())
-        largest = np.ones(n + 1, np.float32)
-        if n:
-            largest = np.maximum(ndi.maximum(distance, labels, np.arange(n + 1)), 1)
-        shape = distance / largest.astype(np.float32)[labels]
-        targets = np.stack([(labels > 0).astype(np.float32), shape * (labels > 0), positive])
-        return Tile(rgb, labels, targets.astype(np.float32))
+        return Tile(rgb, labels, targets_of(labels, positive))

@@ -4,12 +4,14 @@ DATA holds dsb2018/ and mif_lung_foxp3/. One process renders tiles into a shared
 other trains from it. The run can be stopped at any time: started again with the same
 ``--work`` folder, it goes on from the last checkpoint. Everything is seeded; the order in
 which the two processes meet is not, so two runs agree in quality, not in bits.
+
+``--without NAME`` leaves an ingredient of the renderer out, to see what it is worth;
+``--fluorescence`` takes nuclear fluorescence alone (for nuclei-fluorescence).
 """
 
 from __future__ import annotations
 
 import argparse
-import math
 import multiprocessing as mp
 import time
 from multiprocessing.shared_memory import SharedMemory
@@ -19,34 +21,43 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn import functional
 
-from histo.nuclei.network import NucleiNet
+from histo.nuclei.targets import PLANES, decode, encode, turn
+from histo.nuclei.training import Trainer, falling_rate
 
 SIDE = 256
 BATCH = 8
 POOL = 2400
-#: Planes of a pooled tile, all uint8: red, green, blue and the three targets x 255.
-PLANES = 6
+#: How often a tile is used, turned and coloured anew, before another takes its place.
+USES = 4
+#: Bytes of a pooled pixel: red, green, blue and the targets.
+DEPTH = 3 + PLANES
 
 
 def _pool(memory: SharedMemory) -> np.ndarray:
-    return np.ndarray((POOL, SIDE, SIDE, PLANES), np.uint8, buffer=memory.buf)
+    return np.ndarray((POOL, SIDE, SIDE, DEPTH), np.uint8, buffer=memory.buf)
 
 
 def render_forever(
-    data: Path, name: str, filled: Synchronized, wanted: Synchronized, seed: int
+    options: argparse.Namespace, name: str, counts: tuple[Synchronized, Synchronized], seed: int
 ) -> None:
     """Fill the pool, then replace its tiles, oldest first, as fast as they are used."""
+    from fluorescence import FluorescenceRenderer
     from render import Renderer
     from sources import cut_nuclei, load_sources
 
     cv2.setNumThreads(1)
+    filled, wanted = counts
     memory = SharedMemory(name)
     pool = _pool(memory)
-    sources = load_sources(data)
-    renderer = Renderer(sources, cut_nuclei(sources), seed=seed, side_px=SIDE)
+    sources = load_sources(options.data)
+    renderer: Renderer | FluorescenceRenderer
+    if options.fluorescence:
+        renderer = FluorescenceRenderer(sources, seed=seed, side_px=SIDE)
+    else:
+        without = frozenset(options.without)
+        nuclei = cut_nuclei(sources)
+        renderer = Renderer(sources, nuclei, seed=seed, side_px=SIDE, without=without)
     while True:
         if filled.value >= wanted.value:
             time.sleep(0.02)
@@ -54,157 +65,97 @@ def render_forever(
         tile = renderer.draw()
         slot = filled.value % POOL
         pool[slot, ..., :3] = tile.rgb
-        pool[slot, ..., 3:] = np.round(tile.targets * 255).transpose(1, 2, 0)
+        pool[slot, ..., 3:] = encode(tile.targets)
         filled.value += 1
 
 
-def draw_batch(pool: np.ndarray, count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Take random tiles, turned and flipped."""
-    tiles = []
-    for index in rng.integers(0, min(count, POOL), BATCH):
-        tile = np.rot90(pool[index], rng.integers(4))
-        tiles.append(tile[:, ::-1] if rng.random() < 0.5 else tile)
-    batch = torch.from_numpy(np.stack(tiles).transpose(0, 3, 1, 2).copy()).float() / 255
-    x = ((batch[:, :3] - 0.5) * 4).to(memory_format=torch.channels_last)
-    return x, batch[:, 3:]
+def draw_batch(
+    pool: np.ndarray, count: int, rng: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Take random tiles, turned and mirrored."""
+    tiles = np.stack(
+        [
+            turn(pool[index], int(rng.integers(4)), rng.random() < 0.5)
+            for index in rng.integers(0, min(count, POOL), BATCH)
+        ]
+    )
+    x = torch.from_numpy(np.ascontiguousarray(tiles[..., :3].transpose(0, 3, 1, 2))).float() / 255
+    y = torch.from_numpy(np.ascontiguousarray(decode(tiles[..., 3:]).transpose(0, 3, 1, 2)))
+    return x, y
 
 
-def loss_of(output: Tensor, target: Tensor) -> Tensor:
-    """Cross-entropy and Dice of the foreground, L1 of the distance, cross-entropy of positivity."""
-    foreground, distance, positive = output.float().unbind(1)
-    inside, depth, brown = target.unbind(1)
-    weight = 1 + 2 * (inside - depth) * inside  # borders matter more than middles
-    entropy = (
-        functional.binary_cross_entropy_with_logits(foreground, inside, reduction="none") * weight
-    ).mean()
-    chance = torch.sigmoid(foreground)
-    overlap = (2 * (chance * inside).sum((1, 2)) + 50) / ((chance + inside).sum((1, 2)) + 50)
-    depth_error = ((distance - depth).abs() * (1 + 2 * inside)).mean()
-    called = functional.binary_cross_entropy_with_logits(positive, brown, reduction="none")
-    called = (called * (0.2 + inside)).mean()
-    return entropy + 0.5 * (1 - overlap).mean() + 2 * depth_error + 0.7 * called
-
-
-class Training:
-    """A network, the running average of its weights, its optimizer, and how far they came."""
+class Run:
+    """A trainer with its folder: checkpoint, log, and the minutes used so far."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         options.work.mkdir(parents=True, exist_ok=True)
         torch.set_num_threads(options.threads)
-        torch.manual_seed(options.seed)
-        self.options = options
-        self.net = NucleiNet().to(memory_format=torch.channels_last)
-        self.average = NucleiNet().to(memory_format=torch.channels_last)
-        self.average.load_state_dict(self.net.state_dict())
-        self.optimizer = torch.optim.AdamW(
-            self.net.parameters(), lr=options.rate, weight_decay=1e-3
-        )
-        self.step, self.used = 0, 0.0
+        self.options, self.used = options, 0.0
+        self.trainer = Trainer(rate=options.rate, seed=options.seed)
         self._checkpoint = options.work / "checkpoint.pt"
         if self._checkpoint.exists():
-            self._load()
+            used = self.trainer.restore(self._checkpoint)["used"]
+            self.used = 0.0 if options.restart_schedule else float(used)
         elif options.start is not None:
-            weights = torch.load(options.start, weights_only=True)
-            for net in (self.net, self.average):
-                net.load_state_dict(weights)  # float16 on disk, copied into float32
+            self.trainer.start_from(torch.load(options.start, weights_only=True))
         self._started = time.time()
+        self._running: float | None = None
 
     @property
     def seconds(self) -> float:
-        """Time trained so far, over all runs."""
+        """Time trained so far, over all sessions."""
         return self.used + time.time() - self._started
 
-    def set_rate(self, budget: float) -> float:
-        """Warm up, then fall with a cosine over the seconds of the budget."""
-        part = self.seconds / budget
-        rate = self.options.rate * min(1, (self.step + 1) / 150)
-        rate *= 0.5 + 0.5 * math.cos(math.pi * part)
-        for group in self.optimizer.param_groups:
-            group["lr"] = max(rate, self.options.rate * 0.005)
-        return rate
+    @property
+    def rate(self) -> float:
+        """Fall with a cosine over the budget."""
+        return falling_rate(self.options.rate, self.seconds / (self.options.minutes * 60))
 
-    def learn(self, x: Tensor, y: Tensor) -> float:
-        """Take one step; returns the loss."""
-        with torch.autocast("cpu", torch.bfloat16):
-            output = self.net(x)
-        loss = loss_of(output, y)
-        self.optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
-        self.optimizer.step()
-        self.step += 1
-        self._follow()
-        return loss.item()
-
-    @torch.no_grad()
-    def _follow(self) -> None:
-        """Move the average towards the weights."""
-        keep = min(0.998, self.step / (self.step + 20))
-        weights = self.net.state_dict().values()
-        for mean, value in zip(self.average.state_dict().values(), weights, strict=True):
-            if mean.dtype.is_floating_point:
-                mean.lerp_(value, 1 - keep)
-            else:
-                mean.copy_(value)
-
-    def _load(self) -> None:
-        state = torch.load(self._checkpoint, weights_only=True)
-        self.net.load_state_dict(state["net"])
-        self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step = state["step"]
-        self.used = 0.0 if self.options.restart_schedule else state["used"]
+    def step(self, x: torch.Tensor, y: torch.Tensor, rendered: int) -> None:
+        """Learn from a batch; log and save now and then."""
+        loss = self.trainer.learn(x, y, rate=self.rate)
+        self._running = loss if self._running is None else 0.98 * self._running + 0.02 * loss
+        step = self.trainer.step
+        if step % 50 == 0:
+            line = f"step {step} minutes {self.seconds / 60:.1f} loss {self._running:.4f}"
+            line += f" rate {self.rate:.2e} rendered {rendered}"
+            print(line, flush=True)
+            with (self.options.work / "log.txt").open("a") as log:
+                log.write(line + "\n")
+        if step % 200 == 0:
+            self.save()
 
     def save(self) -> None:
         """Write the checkpoint in one step."""
-        state = {
-            "net": self.net.state_dict(),
-            "average": self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "step": self.step,
-            "used": self.seconds,
-        }
+        state = {**self.trainer.state(), "used": self.seconds}
         torch.save(state, self._checkpoint.with_suffix(".new"))
         self._checkpoint.with_suffix(".new").replace(self._checkpoint)
 
 
 def train(options: argparse.Namespace) -> None:
     """Train until the minutes are used up, with checkpoints on the way."""
-    training = Training(options)
-    memory = SharedMemory(create=True, size=POOL * SIDE * SIDE * PLANES)
-    filled, wanted = mp.Value("q", 0), mp.Value("q", POOL)
-    seed = options.seed + training.step
+    run = Run(options)
+    memory = SharedMemory(create=True, size=POOL * SIDE * SIDE * DEPTH)
+    filled, wanted = mp.Value("q", 0), mp.Value("q", options.first)
+    seed = options.seed + run.trainer.step
     worker = mp.Process(
-        target=render_forever,
-        args=(options.data, memory.name, filled, wanted, seed),
-        daemon=True,
+        target=render_forever, args=(options, memory.name, (filled, wanted), seed), daemon=True
     )
     worker.start()
     pool = _pool(memory)
     rng = np.random.default_rng(seed)
-    budget, running = options.minutes * 60, None
     try:
-        while filled.value < 320:
+        while filled.value < options.first:
             time.sleep(1)
             if not worker.is_alive():
                 raise SystemExit("The renderer stopped; see the message above.")
-        with (options.work / "log.txt").open("a") as log:
-            while training.seconds < budget:
-                rate = training.set_rate(budget)
-                loss = training.learn(*draw_batch(pool, filled.value, rng))
-                wanted.value += BATCH
-                running = loss if running is None else 0.98 * running + 0.02 * loss
-                if training.step % 50 == 0:
-                    minutes = training.seconds / 60
-                    line = f"step {training.step} minutes {minutes:.1f} loss {running:.4f}"
-                    line += f" rate {rate:.2e} rendered {filled.value}"
-                    print(line, flush=True)
-                    log.write(line + "\n")
-                    log.flush()
-                if training.step % 200 == 0:
-                    training.save()
-        training.save()
-        torch.save(training.average.state_dict(), options.work / "weights.pt")
+        run._started = time.time()
+        while run.seconds < options.minutes * 60:
+            run.step(*draw_batch(pool, filled.value, rng), filled.value)
+            # A tile more for every few that were used, and quicker until the pool is full.
+            wanted.value += BATCH // (2 if filled.value < POOL else USES)
+        run.save()
+        torch.save(run.trainer.average.state_dict(), options.work / "weights.pt")
         print(f"Done: {options.work / 'weights.pt'}")
     finally:
         worker.terminate()
@@ -223,6 +174,9 @@ def main() -> None:
     parser.add_argument(
         "--start", type=Path, help="weights.pt to begin with, such as the model's own"
     )
+    parser.add_argument("--without", action="append", default=[], help="ingredient to leave out")
+    parser.add_argument("--fluorescence", action="store_true", help="nuclear fluorescence only")
+    parser.add_argument("--first", type=int, default=400, help="tiles rendered before the start")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--restart-schedule", action="store_true", help="go on with a new schedule")
