@@ -148,3 +148,66 @@ def make_nuclei():
         return labels
 
     return make
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory):
+    """A model of few weights that has learned for some seconds: it finds many nuclei badly."""
+    import numpy as np
+    import torch
+
+    from histo.nuclei import read_card
+    from histo.nuclei.targets import targets_of
+    from histo.nuclei.training import Trainer, falling_rate
+    from histo.nuclei.writing import derive_card, write_model
+    from histo.phantom import paint_examples
+
+    rng, steps = np.random.default_rng(0), 50
+    tiles = [tile for _ in range(8) for tile in paint_examples(rng, side_px=128)]
+    trainer = Trainer((8, 16, 24), rate=1e-2, warm_up=10)
+    for step in range(steps):
+        drawn = [tiles[index] for index in rng.integers(len(tiles), size=4)]
+        x = torch.from_numpy(np.stack([tile.rgb for tile in drawn]).transpose(0, 3, 1, 2)) / 255
+        y = np.stack([targets_of(tile.labels, tile.positive) for tile in drawn])
+        trainer.learn(x, torch.from_numpy(y), rate=falling_rate(1e-2, step / steps))
+    card = derive_card(read_card("nuclei-brightfield"), name="tiny", version="0.1.0")
+    card["weights"]["pytorch_state_dict"]["architecture"]["kwargs"]["widths"] = [8, 16, 24]
+    card["config"]["histo"] |= {"threshold": 0.5}
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    write_model(folder, card, trainer.average.state_dict())
+    return folder
+
+
+@pytest.fixture(scope="session")
+def save_annotations():
+    """Return a function that writes labels as QuPath exports detections, with areas drawn."""
+    import json
+
+    from histo.cells import trace_outlines
+
+    def feature(kind, ring, name):
+        ring = [[float(x), float(y)] for y, x in ring]
+        properties = {"objectType": kind}
+        if name:
+            properties["classification"] = {"name": name}
+        geometry = {"type": "Polygon", "coordinates": [[*ring, ring[0]]]}
+        return {"type": "Feature", "geometry": geometry, "properties": properties}
+
+    def save(path, labels, *, classes=None, areas=(), kind="detection"):
+        """``classes``: label to name; ``areas``: (name, top, left, bottom, right) in px."""
+        import numpy as np
+
+        ids = np.unique(labels[labels > 0])
+        rings = trace_outlines(labels, ids)
+        features = [
+            feature(kind, rings[index], (classes or {}).get(int(label)))
+            for index, label in enumerate(ids)
+        ]
+        for name, top, left, bottom, right in areas:
+            ring = [(top, left), (top, right), (bottom, right), (bottom, left)]
+            features.append(feature("annotation", ring, name))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+        return path
+
+    return save

@@ -217,9 +217,10 @@ def fine_tune(
         if not run.trainer.step:
             raise
         interrupted = True
+    seconds = run.seconds
     run.save()
     weights = {name: value.clone() for name, value in run.trainer.average.state_dict().items()}
-    return Tuned(weights, run.ranges(), run.trainer.step, run.seconds, interrupted)
+    return Tuned(weights, run.ranges(), run.trainer.step, seconds, interrupted)
 
 
 class _Run:

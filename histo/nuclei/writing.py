@@ -102,8 +102,8 @@ def derive_card(
 ) -> dict[str, Any]:
     """Return the rdf.yaml of a model that was made from another one.
 
-    What belongs to the old weights (ranges of activations, copies in other formats) is left
-    out; architecture, licence, pixel size and the parameters of the split are kept.
+    What belongs to the old weights (ranges of activations, copies in other formats, test images)
+    is left out; architecture, licence, pixel size and the parameters of split and calls are kept.
 
     Parameters
     ----------
@@ -130,6 +130,8 @@ def derive_card(
         card["description"] = description
     card["weights"] = {"pytorch_state_dict": card["weights"]["pytorch_state_dict"]}
     card["config"]["histo"].pop("activation_ranges", None)
+    for tensor in (*card.get("inputs", ()), *card.get("outputs", ())):
+        tensor.pop("test_tensor", None)
     return card
 
 

@@ -13,7 +13,7 @@ from histo.metrics import bootstrap_intervals
 from histo.metrics.evaluation import CellSet, Figure, compare_cells, image_figures
 from histo.metrics.overlap import match_shapes
 from histo.metrics.shapes import shape_overlap
-from histo.nuclei import NucleiModel, segment
+from histo.nuclei.predict import NucleiModel, find_nuclei
 from histo.pipeline.learning import Sample, cells_in
 
 __all__ = ["HEADLINE", "SHOWN", "Judgement", "gain", "judge_model"]
@@ -101,11 +101,10 @@ def judge_model(model: NucleiModel, samples: Iterable[Sample]) -> Judgement:
 def _both_sides(model: NucleiModel, sample: Sample) -> tuple[CellSet, CellSet]:
     """Return what the model finds in a field, and what is true."""
     field, um = sample.field, sample.pixel_size_um
-    labels = segment(field.rgb, model, pixel_size_um=um)
+    labels, brown = find_nuclei(field.rgb, model, pixel_size_um=um)
     if not field.classed.any():
         return cells_in(labels, field.known, um), cells_in(field.labels, field.known, um)
-    plane = model.predict(field.rgb)[..., 2]
-    found = cells_in(labels, field.known, um, plane)
+    found = cells_in(labels, field.known, um, brown)
     return found, cells_in(field.labels, field.known, um, field.positive)
 
 

@@ -91,12 +91,14 @@ def test_calls_teach_only_where_they_are_known(start, tiles, paint):
 
 
 def test_fields_smaller_than_a_tile_are_padded(start, tiles, paint):
+    cut = np.s_[:30, :41]
     small = [
         Field(
-            *(plane[:30, :41] for plane in (t.rgb, t.labels, t.positive > 0, t.labels >= 0)),
-            t.labels[:30, :41] < 0,
+            whole.rgb[cut],
+            whole.labels[cut],
+            *(plane[cut] for plane in (whole.positive, whole.known, whole.classed)),
         )
-        for t in tiles[:2]
+        for whole in map(as_field, tiles[:2])
     ]
     after = weights_after(start, small, paint)
     assert all(torch.isfinite(value).all() for value in after.values())
@@ -138,7 +140,6 @@ def test_a_stopped_training_keeps_what_it_has_and_goes_on(start, tiles, paint, t
     assert not equal(first.weights, start.state_dict())
     second = fine_tune(start, fields, paint, plan, checkpoint=checkpoint)
     assert (second.interrupted, second.steps) == (False, 5)
-    assert second.seconds > first.seconds
     third = fine_tune(start, fields, paint, plan, checkpoint=checkpoint)
     assert third.steps == 5
     assert equal(third.weights, second.weights)
