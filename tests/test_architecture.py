@@ -31,7 +31,7 @@ FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 # Rooms from stain to metrics work on arrays and tables: they never see a slide.
 PURE = {"tissue", "stain", "tiles", "cells", "panel", "metrics"}
 # phantom paints through the stains and nothing else.
-PHANTOM_MAY_USE = {"errors", "geometry", "stain", "compiled"}
+PHANTOM_MAY_USE = {"errors", "geometry", "stain"}
 # Fine-tuning mixes painted sections into what a user corrected.
 MAY_PAINT = {"pipeline"}
 HEAVY = {"torch", "numba", "openvino", "napari", "qtpy", "vispy", "PySide6", "PyQt6", "PyQt5"}

@@ -246,11 +246,12 @@ def train(
 ) -> None:
     """Teach the nuclei model with your own corrected cells, in minutes.
 
-    TRUTH is GeoJSON of QuPath (detections, cells or drawn outlines), a label image of the size of
-    the slide, or a result folder. In GeoJSON, an annotation of the class Region* (or Training)
-    marks an area in which every nucleus is outlined: draw one, so that missing outlines teach what
-    is no nucleus. Without one, what lies between outlines less than 40 µm apart counts as
-    complete, and nothing else is learned from. A label image counts as complete everywhere.
+    TRUTH is GeoJSON of QuPath (cells, detections, and what was drawn beside or over them), a
+    label image of the size of the slide, or a result folder. In GeoJSON, an annotation of the
+    class Region* (or Training) marks an area in which every nucleus is outlined: draw one, so
+    that missing outlines teach what is no nucleus. Without one, gaps between outlines that are
+    narrower than 40 µm count as complete, and nothing else is learned from. A label image counts
+    as complete everywhere.
 
     Some fields are held back; both models are scored on them, and the scores stand in the new
     model's README.md. Ctrl-C stops early and keeps what was learned; the same command goes on.

@@ -120,12 +120,15 @@ def _print_result(result: TuneResult) -> None:
             typer.echo(f"{lesson.lesson.truth.name}: {note}")
     if not all(lesson.area_drawn for lesson in result.samples.lessons):
         typer.echo(
-            "Where no area was drawn, what lies between annotated nuclei less than 40 µm apart "
-            "counts as looked at."
+            "Where no area (class Region*) was drawn, only gaps between nuclei narrower than 40 µm "
+            "teach what is no nucleus."
         )
     better, words = verdict(result.scores)
     typer.echo(words if better else f"warning: {words}", err=not better)
     typer.echo(f"The model: {result.card.folder} (its scores: README.md, training.json)")
     typer.echo(f"Use it: histo run SLIDES -o results --panel PANEL --model {result.card.folder}")
     if result.interrupted:
-        typer.echo("Stopped before its time was over; the same command goes on.")
+        typer.echo(
+            "Stopped before its time was over; the same command goes on, but for --force, which "
+            "starts anew."
+        )

@@ -16,13 +16,13 @@ from histo.geometry import Region
 from histo.metrics.evaluation import CellSet
 from histo.metrics.shapes import LabelShapes, OutlineShapes, Shapes
 from histo.results import CellFile, read_cells, read_manifest
-from histo.results.reader_areas import AnnotatedAreas, read_geojson_areas
+from histo.results.reader_areas import read_geojson_nuclei
 from histo.slide import Slide
 
 __all__ = ["Annotation", "AnnotationGrid", "read_annotation"]
 
-#: Without a drawn area, what lies between annotated nuclei nearer to each other than twice this
-#: counts as annotated, and so does a rim around them.
+#: Without a drawn area, gaps between annotated nuclei in which no circle of this radius fits count
+#: as annotated, and so does a rim around the nuclei.
 BETWEEN_UM, RIM_UM = 20.0, 2.0
 #: Along the line of a drawn area, a nucleus may be left out since half of it lies outside.
 LINE_UM = 2.0
@@ -39,7 +39,7 @@ class Annotation:
     cells : CellSet
         With shapes; calls only where they are about nuclear stain.
     areas : OutlineShapes or None
-        Where every nucleus is among them. None: between those that lie close together.
+        Where every nucleus is among them. None: in narrow gaps between them.
     ignored : OutlineShapes or None
         What is neither nucleus nor background.
     is_whole : bool
@@ -93,6 +93,41 @@ def read_annotation(
     ResultError, SlideError
         If a file is damaged, or the slide has no pixel size.
     """
+    if truth.name.lower().removesuffix(".gz").endswith((".geojson", ".json")):
+        annotation = _from_geojson(truth, slide, marker)
+    else:
+        annotation = _from_cells(truth, slide, marker)
+    if not len(annotation.cells):
+        raise AnnotationError(
+            f"{truth.name}: holds no nucleus with an outline, from which nothing can be learned; "
+            "give GeoJSON with cells, detections or drawn outlines, or a label image."
+        )
+    _check_place(truth, annotation.cells, slide)
+    if not positivity:
+        annotation = replace(annotation, cells=replace(annotation.cells, positive=None))
+    return annotation
+
+
+def _from_geojson(truth: Path, slide: Slide, marker: str | None) -> Annotation:
+    um, sides = slide.pixel_size_um, _pixel_sides(slide)
+    read = read_geojson_nuclei(truth, pixel_size_um=um, marker=marker)
+    # From µm of square pixels into µm of the slide's own pixels, which may not be square.
+    factors = np.asarray(sides) / um
+
+    def stretched(shapes: OutlineShapes | None) -> OutlineShapes | None:
+        if shapes is None:
+            return None
+        return replace(shapes, points=shapes.points * factors, pixel_size_um=sides)
+
+    cells = read.nuclei
+    if isinstance(cells.shapes, OutlineShapes):
+        cells = CellSet(cells.centres_um * factors, cells.positive, stretched(cells.shapes))
+    complete, ignored = stretched(read.complete), stretched(read.ignored)
+    return Annotation(cells, complete, ignored, False, "GeoJSON", read.notes)
+
+
+def _from_cells(truth: Path, slide: Slide, marker: str | None) -> Annotation:
+    """Read a label image, or a result folder, whose calls count if they are of nuclear stain."""
     nuclear = True
     if truth.is_dir():
         marker, nuclear = _nuclear_marker(truth, marker)
@@ -100,22 +135,15 @@ def read_annotation(
     if file.cells.shapes is None:
         raise AnnotationError(
             f"{truth.name}: has positions of cells but no outlines, from which nothing can be "
-            "learned; give GeoJSON with detections, cells or drawn outlines, or a label image."
+            "learned; give GeoJSON with cells, detections or drawn outlines, or a label image."
         )
-    areas = AnnotatedAreas(None, None)
-    if file.kind == "GeoJSON":
-        areas = read_geojson_areas(truth, pixel_size_um=slide.pixel_size_um)
-    cells = file.cells if positivity and nuclear else replace(file.cells, positive=None)
-    sides = _pixel_sides(slide)
     if file.kind == "label image":
         shapes = _fitted_labels(truth, file, slide)
-        whole = _rectangle((0.0, 0.0, *shapes.extent_um), sides)
-        cells = CellSet(shapes.centres_um(), cells.positive, shapes)
+        whole = _rectangle((0.0, 0.0, *shapes.extent_um), shapes.pixel_size_um)
+        cells = CellSet(shapes.centres_um(), file.cells.positive, shapes)
         return Annotation(cells, whole, None, True, file.kind, file.notes)
-    if file.kind == "GeoJSON":
-        cells, areas = _with_sides(cells, areas, slide)
-    _check_place(truth, cells, slide)
-    return Annotation(cells, areas.complete, areas.ignored, False, file.kind, file.notes)
+    cells = file.cells if nuclear else replace(file.cells, positive=None)
+    return Annotation(cells, None, None, False, file.kind, file.notes)
 
 
 def _nuclear_marker(folder: Path, marker: str | None) -> tuple[str | None, bool]:
@@ -158,24 +186,6 @@ def _rectangle(box: tuple[float, float, float, float], sides: tuple[float, float
     top, left, bottom, right = box
     corners = np.array([[top, left], [top, right], [bottom, right], [bottom, left]])
     return OutlineShapes.of([[corners]], sides)
-
-
-def _with_sides(
-    cells: CellSet, areas: AnnotatedAreas, slide: Slide
-) -> tuple[CellSet, AnnotatedAreas]:
-    """Turn µm of square pixels into µm of the slide's own pixels, where these are not square."""
-    sides = _pixel_sides(slide)
-    factors = np.asarray(sides) / slide.pixel_size_um
-    if (factors == 1).all():
-        return cells, areas
-
-    def stretched(shapes: Shapes | None) -> OutlineShapes | None:
-        if not isinstance(shapes, OutlineShapes):
-            return None
-        return replace(shapes, points=shapes.points * factors, pixel_size_um=sides)
-
-    moved = CellSet(cells.centres_um * factors, cells.positive, stretched(cells.shapes))
-    return moved, AnnotatedAreas(stretched(areas.complete), stretched(areas.ignored))
 
 
 def _check_place(truth: Path, cells: CellSet, slide: Slide) -> None:
@@ -249,7 +259,11 @@ class AnnotationGrid:
         return deep[region.slices_in(wide)]
 
     def _between(self, region: Region) -> Bools:
-        """Close the gaps between nuclei: what lies farther out was perhaps never looked at."""
+        """Close narrow gaps between nuclei: what lies farther out was perhaps never looked at.
+
+        A morphological closing, by distances: Serra, Image Analysis and Mathematical
+        Morphology (1982).
+        """
         reach, rim = BETWEEN_UM / self._um, RIM_UM / self._um
         wide = region.expand(int(2 * reach) + 2)
         near = _distance(self.labels(wide) == 0) <= reach

@@ -25,7 +25,7 @@ HEADLINE = "shape_f1_iou50"
 SHOWN: Mapping[str, str] = {
     HEADLINE: "outlines: F1 at IoU 0.5",
     "detection_f1_4um": "detection: F1 within 4 µm",
-    "count_ratio": "nuclei found / true",
+    "count_ratio": "count bias: nuclei found / true",
     "positive_f1_4um": "positive nuclei: F1 within 4 µm",
 }
 

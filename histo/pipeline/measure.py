@@ -40,7 +40,7 @@ __all__ = ["LABELS", "OUTLINES", "Workplace", "measure_slide", "plane_names"]
 
 #: Side of a tile's core, and the halo around it that gives the network its surroundings, px.
 #: The results do not depend on the core beyond a nucleus or two at seams; memory does.
-CORE_PX, HALO_PX = 1920, 64
+CORE_PX, HALO_PX = 2048, 64
 
 LABELS, OUTLINES = "nuclei.ome.zarr", "outlines.parquet"
 
@@ -98,9 +98,10 @@ def plane_names(panel: Panel, survey: Survey) -> tuple[str, ...]:
     return (*stains, "residual") if len(stains) == 2 else stains
 
 
-def calls_brown(panel: Panel, names: Sequence[str]) -> bool:
+def _calls_brown(place: Workplace, names: Sequence[str]) -> bool:
     """Tell whether the model's word on brown nuclei applies to what is measured."""
-    return panel.kind == "brightfield" and "dab" in names
+    brown = place.panel.kind == "brightfield" and "dab" in names
+    return brown and place.model.card.positivity is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +126,8 @@ def _measure_tile(place: Workplace, edges: npt.NDArray[np.float64], part: TileNu
     whole = without_padding(expand_cells(part.labels, place.panel.cell_expansion_um / um), frame)
     table = measure_expanded((part.labels, whole), planes, names, owned=part.owned, frame=frame)
     table["cell_id"] = part.ids
-    positivity = place.model.card.positivity
-    if positivity is not None and calls_brown(place.panel, names):
-        od = table[measure_column("nucleus", "dab", "od", "mean")].to_numpy()
-        table[POSITIVITY_COLUMN] = positivity(part.positive, od)
+    if _calls_brown(place, names):
+        table[POSITIVITY_COLUMN] = part.positive  # the network's word alone, for now
     return _Measured(
         part,
         table,
@@ -223,6 +222,10 @@ def measure_slide(
             progress("finding nuclei", number / len(tiles))
     tables = [table for table in tables if len(table)] or tables[:1]
     cells = pd.concat(tables, ignore_index=True)
+    positivity = place.model.card.positivity
+    if positivity is not None and _calls_brown(place, names):
+        od = cells[measure_column("nucleus", "dab", "od", "mean")].to_numpy()
+        cells[POSITIVITY_COLUMN] = positivity(cells[POSITIVITY_COLUMN].to_numpy(), od)
     survey = _with_blur(place.survey, blurred)
     return _place_cells(cells, survey), _areas(survey, histograms), survey
 
@@ -230,7 +233,7 @@ def measure_slide(
 def _empty(place: Workplace, names: Sequence[str]) -> pd.DataFrame:
     """Return the table of a slide without cells, all its columns in it."""
     table = empty_cells(names, quantity=place.panel.quantity)
-    if place.model.card.positivity is not None and calls_brown(place.panel, names):
+    if _calls_brown(place, names):
         table[POSITIVITY_COLUMN] = np.zeros(0, np.float32)
     return table
 

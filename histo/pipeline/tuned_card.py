@@ -25,6 +25,8 @@ _NEW_LINE = "\n"  # an f-string of Python 3.11 takes no backslash
 
 #: Painted sections show whether a model has forgotten; in words, beside the figures of `SHOWN`.
 MEMORY_WORDS = "painted sections: outlines"
+#: A larger loss on them is called forgetting.
+FORGOTTEN = 0.05
 
 Files = Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]
 
@@ -90,9 +92,19 @@ def verdict(scores: Scores) -> tuple[bool, str]:
     >>> counts = np.array([[3.0, 6, 6]] * 6)
     >>> old, new = Judgement((), counts), Judgement((), counts - [1, 0, 0])
     >>> verdict(Scores(old, new, 0.9, 0.9))[1]
-    'Not better: outlines of nuclei that it did not learn from lost 0.167 in F1 ...
+    'Not better: outlines of nuclei that it did not learn from changed by -0.167 in F1 ...
     """
-    value, low, high = gain(scores.before, scores.after)
+    better, words = _compared(*gain(scores.before, scores.after))
+    if scores.memory_before - scores.memory_after > FORGOTTEN:
+        words += (
+            f" On painted sections it fell from {scores.memory_before:.3f} to "
+            f"{scores.memory_after:.3f}: it forgets what it knew; try fewer --minutes, or annotate "
+            "more and other fields."
+        )
+    return better, words
+
+
+def _compared(value: float, low: float, high: float) -> tuple[bool, str]:
     range_ = f"95 % interval {low:+.3f} to {high:+.3f}"
     if math.isnan(low):
         range_ = "too few nuclei for an interval"
@@ -107,8 +119,8 @@ def verdict(scores: Scores) -> tuple[bool, str]:
             f"{value:.3f} in F1, which may be chance ({range_}); annotate more to be sure."
         )
     return False, (
-        "Not better: outlines of nuclei that it did not learn from lost "
-        f"{abs(value):.3f} in F1 ({range_}); keep the old model, or annotate more and other "
+        "Not better: outlines of nuclei that it did not learn from changed by "
+        f"{value + 0.0:+.3f} in F1 ({range_}); keep the old model, or annotate more and other "
         "fields."
     )
 
@@ -202,7 +214,7 @@ with a laboratory's own cells; use it with `histo run --model FOLDER`.
 
 ## Scores
 
-On {held["nuclei"]} nuclei in {held["fields"]} fields that it did not learn from:
+On {_counted(held)} that it did not learn from:
 
 | | before | after |
 |---|---|---|
@@ -219,7 +231,7 @@ slides, expect less. Painted sections show only whether it has forgotten what it
 |---|---|---|
 {_NEW_LINE.join(slides)}
 
-{learnt["nuclei"]} nuclei in {learnt["fields"]} fields; half of each batch were painted sections.
+Learned from {_counted(learnt)}; half of each batch were painted sections.
 {record["steps"]} steps in {record["seconds"] / 60:.1f} minutes, seed {record["settings"]["seed"]}\
 {"" if record["finished"] else "; stopped before its time"}.
 `training.json` has hashes, settings, versions and all figures.
@@ -228,3 +240,8 @@ Licence of the weights: that of the model it started from ({card.licence}), as f
 slides allow.
 """
     (folder / "README.md").write_text(text, encoding="utf-8")
+
+
+def _counted(part: Mapping[str, int]) -> str:
+    fields = part["fields"]
+    return f"{part['nuclei']} nuclei in {fields} field{'' if fields == 1 else 's'}"

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from histo.errors import ModelError
-from histo.nuclei import ModelCard, load_model, read_card
+from histo.nuclei import ModelCard, NucleiModel, read_card
 from histo.nuclei.finetune import Field, Plan, Tuned, fine_tune
 from histo.nuclei.writing import derive_card, load_net, write_model
 from histo.phantom import paint_examples
@@ -220,8 +220,8 @@ def tune_model(
     tell("looking at the files", 0.0)
     files = [(input_record(one.slide), input_record(one.truth)) for one in lessons]
     mark = _fingerprint(files, settings, card)
-    work = _workplace(out, mark, force=force)
     samples = read_samples(lessons, settings.reading(card.pixel_size_um), progress=tell)
+    work = _workplace(out, mark, force=force)
     memory = _memory(card.pixel_size_um)
     tell(f"scoring {card.name}", 0.0)
     before = _judge(card.folder, samples, memory)
@@ -312,7 +312,8 @@ def _memory(um: float) -> list[Sample]:
 
 def _judge(folder: Path, samples: Samples, memory: list[Sample]) -> tuple[Judgement, float]:
     """Judge a model on what was held back; and return its headline on painted fields."""
-    model = load_model(folder)
+    card = read_card(folder)
+    model = NucleiModel(card, load_net(card))
     return judge_model(model, samples.held), judge_model(model, memory).value(HEADLINE)
 
 
@@ -332,6 +333,5 @@ class _NewModel:
             version=f"{start.version.partition('+')[0]}+{datetime.now(UTC):%Y%m%d}",
             description=f"{start.name} {start.version}, taught further with a laboratory's cells.",
         )
-        # In 8 bits only where the old model is, too.
-        ranges = self.tuned.ranges if start.activation_ranges else None
-        write_model(folder, rdf, self.tuned.weights, activation_ranges=ranges)
+        tuned = self.tuned
+        write_model(folder, rdf, tuned.weights, activation_ranges=tuned.ranges)

@@ -1,60 +1,81 @@
-"""Where a person annotated every nucleus, and what is to be ignored, from QuPath's GeoJSON."""
+"""Nuclei to learn from, corrected or drawn in QuPath, and the areas in which all are annotated."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from histo.metrics.evaluation import CellSet
 from histo.metrics.shapes import OutlineShapes
+from histo.results.reader_calls import is_left_out, read_calls
 from histo.results.reader_geojson import _Object, _objects
 
-__all__ = ["AnnotatedAreas", "read_geojson_areas"]
+__all__ = ["AnnotatedNuclei", "read_geojson_nuclei"]
 
 #: Classes of annotations that mark an area in which every nucleus is annotated.
 AREA_CLASSES = ("region*", "region", "training")
+#: A larger annotation is a piece of tissue, not a nucleus (a circle of 36 µm), µm².
+LARGEST_UM2 = 1000.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class AnnotatedAreas:
-    """Areas of a GeoJSON file.
+class AnnotatedNuclei:
+    """What a GeoJSON file says of nuclei.
 
     Parameters
     ----------
+    nuclei : CellSet
+        With shapes.
     complete : OutlineShapes or None
         Where every nucleus is annotated; None where no such area was drawn.
     ignored : OutlineShapes or None
-        Objects of the class ``Ignore*``, and of other classes with a star.
+        Objects of the class ``Excluded`` or ``Ignore*``, and of other classes with a star.
+    notes : tuple of str
+        What was left out or taken for something.
 
     Examples
     --------
-    >>> AnnotatedAreas(None, None).complete is None
-    True
+    >>> nothing = CellSet(np.zeros((0, 2)), None, OutlineShapes.of([], (1.0, 1.0)))
+    >>> AnnotatedNuclei(nothing, None, None).notes
+    ()
     """
 
+    nuclei: CellSet
     complete: OutlineShapes | None
     ignored: OutlineShapes | None
+    notes: tuple[str, ...] = ()
 
 
-def read_geojson_areas(path: str | Path, *, pixel_size_um: float) -> AnnotatedAreas:
-    """Read the areas among the objects of a GeoJSON file, plain or gzipped.
+def read_geojson_nuclei(
+    path: str | Path, *, pixel_size_um: float, marker: str | None = None
+) -> AnnotatedNuclei:
+    """Read nuclei to learn from, plain or gzipped.
+
+    Nuclei are cells (by their nucleus), detections, and annotations with an outline: QuPath draws
+    what a program has missed as an annotation. One that is drawn over the centre of a cell or
+    detection takes its place.
 
     Parameters
     ----------
     path : path
     pixel_size_um : float
         µm per pixel of the image that the coordinates belong to.
+    marker : str, optional
+        The marker whose calls are read; needed where classes name several.
 
     Returns
     -------
-    AnnotatedAreas
+    AnnotatedNuclei
         Annotations of the class ``Region*`` (one of QuPath's own), ``Region`` or ``Training``
-        are areas in which every nucleus is annotated.
+        are areas in which every nucleus is annotated; others above `LARGEST_UM2` are left out.
 
     Raises
     ------
     AnnotationError
-        If it is no such file.
+        If it is no such file, or classes name several markers and none is chosen.
 
     References
     ----------
@@ -64,29 +85,68 @@ def read_geojson_areas(path: str | Path, *, pixel_size_um: float) -> AnnotatedAr
     --------
     >>> import json, tempfile
     >>> path = Path(tempfile.mkdtemp()) / "reader.geojson"
-    >>> square = [[[0, 0], [9, 0], [9, 9], [0, 9], [0, 0]]]
-    >>> _ = path.write_text(json.dumps({"type": "Feature", "geometry": {"type": "Polygon",
-    ...     "coordinates": square}, "properties": {"classification": {"name": "Region*"}}}))
-    >>> areas = read_geojson_areas(path, pixel_size_um=2.0)
-    >>> areas.complete.box_um(), areas.ignored
-    ((0.0, 0.0, 18.0, 18.0), None)
+    >>> def square(side, name):
+    ...     corners = [[0, 0], [side, 0], [side, side], [0, side]]
+    ...     return {"geometry": {"type": "Polygon", "coordinates": [corners]},
+    ...             "properties": {"objectType": "annotation", "classification": {"name": name}}}
+    >>> _ = path.write_text(json.dumps([square(90, "Region*"), square(4, "Positive")]))
+    >>> read = read_geojson_nuclei(path, pixel_size_um=2.0)
+    >>> read.complete.box_um(), read.nuclei.centres_um.tolist(), read.nuclei.positive.tolist()
+    ((0.0, 0.0, 180.0, 180.0), [[4.0, 4.0]], [True])
     """
-    objects = [one for one in _objects(Path(path)) if one.rings]
-    complete = [one for one in objects if one.kind == "annotation" and _is_area(one.name)]
-    ignored = [one for one in objects if one not in complete and _has_star(one.name)]
-    return AnnotatedAreas(_shapes(complete, pixel_size_um), _shapes(ignored, pixel_size_um))
+    path = Path(path)
+    objects = list(_objects(path))
+    outlined = [one for one in objects if one.rings]
+    complete = [one for one in outlined if _is_area(one)]
+    rest = [one for one in outlined if not _is_area(one)]
+    ignored = [one for one in rest if is_left_out(one.name)]
+    others = [one for one in rest if not is_left_out(one.name)]
+    drawn = [one for one in others if one.kind == "annotation"]
+    small = [one for one in drawn if _area_px2(one) * pixel_size_um**2 <= LARGEST_UM2]
+    found = [one for one in others if one.kind in ("cell", "detection")]
+    kept = _not_below(found, small, pixel_size_um)
+    nuclei = [*kept, *small]
+    positive, said = read_calls([one.name for one in nuclei], marker, file=path.name)
+    shapes = _shapes(nuclei, pixel_size_um)
+    notes = {
+        "drawn as annotations, and taken for nuclei": len(small) if found else 0,
+        "cells or detections replaced by a nucleus drawn over them": len(found) - len(kept),
+        f"annotations above {LARGEST_UM2:g} µm² left out": len(drawn) - len(small),
+        "objects without an outline left out": len(objects) - len(outlined),
+        "cells without a nucleus taken by the whole outline": _bare(kept),
+    }
+    return AnnotatedNuclei(
+        CellSet(shapes.centres_um(), positive, shapes),
+        _shapes(complete, pixel_size_um) if complete else None,
+        _shapes(ignored, pixel_size_um) if ignored else None,
+        (*(f"{count} {words}" for words, count in notes.items() if count), *said),
+    )
 
 
-def _is_area(name: Iterable[str]) -> bool:
-    return any(part.casefold() in AREA_CLASSES for part in name)
+def _is_area(one: _Object) -> bool:
+    return one.kind == "annotation" and any(part.casefold() in AREA_CLASSES for part in one.name)
 
 
-def _has_star(name: Iterable[str]) -> bool:
-    return any(part.endswith("*") for part in name)
+def _area_px2(one: _Object) -> float:
+    """Return the area of an object; holes run the other way round and count against it."""
+    corners = ((ring[:, 0], ring[:, 1], np.roll(ring, -1, axis=0).T) for ring in one.rings)
+    return abs(sum(float(y @ after[1] - x @ after[0]) for y, x, after in corners)) / 2
 
 
-def _shapes(objects: list[_Object], pixel_size_um: float) -> OutlineShapes | None:
-    if not objects:
-        return None
+def _not_below(
+    found: Sequence[_Object], drawn: Sequence[_Object], pixel_size_um: float
+) -> list[_Object]:
+    """Return what was found and not drawn anew."""
+    below = _shapes(drawn, pixel_size_um).contains(_shapes(found, pixel_size_um).centres_um())
+    return [one for one, is_below in zip(found, below.tolist(), strict=True) if not is_below]
+
+
+def _bare(found: Sequence[_Object]) -> int:
+    """Count cells without a nucleus among cells that have one."""
+    bare = sum(not one.has_nucleus for one in found)
+    return bare if bare < len(found) else 0
+
+
+def _shapes(objects: Sequence[_Object], pixel_size_um: float) -> OutlineShapes:
     rings = [[ring * pixel_size_um for ring in one.rings] for one in objects]
     return OutlineShapes.of(rings, (pixel_size_um, pixel_size_um))

@@ -86,23 +86,37 @@ def test_what_is_to_be_ignored_is_neither_nucleus_nor_background(
     assert grid.known(WHOLE)[labels == 4].mean() > 0.9
 
 
-def test_without_an_area_gaps_between_nuclei_are_known_and_the_rest_is_not(
-    slide, tmp_path, save_annotations
+def test_without_an_area_narrow_gaps_between_nuclei_are_known_and_wide_ones_are_not(
+    tmp_path, save_rgb, save_annotations
 ):
-    labels = np.zeros(SHAPE, np.int32)
-    near = int(1.6 * BETWEEN_UM / UM)  # from edge to edge: closer than twice the reach
-    labels[20:36, 20:36], labels[20:36, 36 + near : 52 + near] = 1, 2
-    labels[140:156, 20:36] = 3  # far from both
+    shape, side, step = (360, 360), 16, 36
+    path = save_rgb(tmp_path / "s.tif", np.full((*shape, 3), 230, np.uint8), pixel_size_um=UM)
+    labels = np.zeros(shape, np.int32)
+    corners = [(y, x) for y in range(40, 320, step) for x in range(40, 320, step)]
+    hole = [(y, x) for y, x in corners if 100 < y < 240 and 100 < x < 240]
+    for label, (y, x) in enumerate(sorted({*corners} - {*hole}), 1):
+        labels[y : y + side, x : x + side] = label
     truth = save_annotations(tmp_path / "a.geojson", labels)
-    known = grid_of(truth, slide).known(WHOLE)
+    with open_slide(path) as slide:
+        known = grid_of(truth, slide).known(Region(0, 0, *shape))
     assert known[labels > 0].all()
-    assert known[28, 36 : 36 + near].all()
-    assert not known[60:120].any()
+    assert (step - side) * UM < 2 * BETWEEN_UM
+    assert known[48, 48:308].all()  # along a row, gaps and all
+    middle = (hole[0][0] + hole[-1][0] + side) // 2
+    assert (hole[-1][0] - hole[0][0] + side) * UM > 2 * BETWEEN_UM
+    assert not known[middle - 8 : middle + 8, middle - 8 : middle + 8].any()
     rim = round(RIM_UM / UM)
-    assert known[28, 20 - rim + 1]
-    assert not known[28, 20 - rim - 3]
-    assert known[148, 36 + rim - 2]
-    assert not known[148, 36 + rim + 3]
+    assert known[48, 40 - rim + 1]
+    assert not known[:, : 40 - rim - 2].any()
+
+
+def test_a_nucleus_alone_teaches_itself_and_its_rim(slide, tmp_path, save_annotations):
+    labels = np.zeros(SHAPE, np.int32)
+    labels[60:76, 80:96] = 1
+    known = grid_of(save_annotations(tmp_path / "a.geojson", labels), slide).known(WHOLE)
+    rim = round(RIM_UM / UM)
+    assert known[60:76, 80 - rim + 1 : 96 + rim - 1].all()
+    assert known.sum() < (16 + 2 * rim + 2) ** 2
 
 
 def test_known_pixels_do_not_depend_on_the_region_that_is_asked_for(
@@ -133,7 +147,7 @@ def test_a_label_image_of_another_size_is_refused(labels, slide, tmp_path):
 
 def test_cells_of_another_slide_are_refused(make_nuclei, slide, tmp_path, save_annotations):
     truth = save_annotations(tmp_path / "a.geojson", make_nuclei(30, shape=(400, 400)))
-    with pytest.raises(AnnotationError, match="lie outside of s.tif"):
+    with pytest.raises(AnnotationError, match=r"lie outside of s\.tif"):
         read_annotation(truth, slide)
 
 

@@ -28,19 +28,13 @@ def lesson(tmp_path_factory, save_rgb):
     return make
 
 
-def places(samples, slide_um=UM):
-    """Coordinates of all known pixels that samples of one slide teach: not known from outside."""
-    return sum(int(sample.field.known.sum()) for sample in samples)
-
-
 def test_of_one_slide_one_end_is_held_back_with_a_gap(lesson):
     samples = read_samples([lesson(1)], Reading(UM))
-    learnt, held = (np.zeros(420, bool) for _ in range(2))
-    for part, columns in ((samples.learnt, learnt), (samples.held, held)):
-        for sample in part:
-            # One core: its field begins a halo before the slide.
-            known = sample.field.known[:, learning.HALO_PX :][:, :420]
-            columns |= known.any(axis=0)
+    (learnt,), (held,) = (
+        # One core: its field begins a halo before the slide.
+        [sample.field.known[:, learning.HALO_PX :][:, :420].any(axis=0) for sample in part]
+        for part in (samples.learnt, samples.held)
+    )
     assert not (learnt & held).any()
     assert 420 - (learnt | held).sum() == pytest.approx(GAP_UM / UM, abs=2)
     ends = np.flatnonzero(np.diff(held.astype(int)))
@@ -166,9 +160,8 @@ def test_cells_count_where_their_centre_is_known(make_nuclei):
     known = np.zeros(labels.shape, bool)
     known[:, :100] = True
     cells = cells_in(labels, known, UM, labels % 2 == 1)
-    y, x = (
-        np.array([at[labels == n].mean() for n in range(1, 13)]) for at in np.indices(labels.shape)
-    )
+    columns = np.indices(labels.shape)[1]
+    x = np.array([columns[labels == n].mean() for n in range(1, 13)])
     inside = np.floor(x + 0.5) < 100
     np.testing.assert_allclose(cells.centres_um[:, 1], (x[inside] + 0.5) * UM)
     assert cells.positive.tolist() == (np.flatnonzero(inside) % 2 == 0).tolist()
