@@ -29,7 +29,7 @@ Request = str | float | Sequence[float]
 WORDS = ("auto", "learned", "panel")
 """What can be asked for instead of a number."""
 
-LIKELY = 0.2
+LIKELY = 0.25
 """Where the model decides, a cell is positive from this probability on.
 
 Below one half, since the model is too careful on real sections: faint nuclei that readers call
@@ -262,7 +262,7 @@ def deciding_column(panel: Panel, marker: Marker, thresholds: Thresholds) -> tup
     >>> deciding_column(panel, panel.markers[0], Thresholds(cuts, "panel"))
     ('nucleus_dab_od_mean', 0.12)
     >>> deciding_column(panel, panel.markers[0], Thresholds(cuts, "learned"))
-    ('nucleus_positivity', 0.2)
+    ('nucleus_positivity', 0.25)
     """
     if thresholds.source == "learned":
         return POSITIVITY_COLUMN, LIKELY
