@@ -26,12 +26,13 @@ PYTHON ?= $(shell $(FIND_PYTHON))
 
 PIP = $(BIN)/python -m pip --disable-pip-version-check install -q -c constraints.txt
 
-.PHONY: help demo test check constraints clean
+.PHONY: help demo test check validate constraints clean
 
 help:
 	@echo "make demo   analyse the sample images and say where the results are"
 	@echo "make test   run the whole test suite"
 	@echo "make check  lint and type-check"
+	@echo "make validate DATA=FOLDER  print every figure of docs/validation.md and docs/performance.md"
 	@echo "make clean  remove the environment and the demo's results"
 
 demo: $(VENV)/.installed
@@ -47,6 +48,14 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The scores; those on annotated images need the folder that holds them.
+validate: $(VENV)/.installed-test
+	@[ -n "$(DATA)" ] || { echo "histo: say where the annotated images are: make validate DATA=FOLDER"; exit 2; }
+	@for script in ki67_points nuclei_sets; do echo; echo "## $$script"; \
+		$(BIN)/python tests/benchmarks/$$script.py "$(DATA)" || exit 1; done
+	@for script in painted_samples robustness engines end_to_end; do echo; echo "## $$script"; \
+		$(BIN)/python tests/benchmarks/$$script.py || exit 1; done
 
 $(BIN)/python:
 	@[ -n "$(PYTHON)" ] || { echo "histo needs Python 3.11 or newer; none was found."; exit 1; }

@@ -210,8 +210,10 @@ class Renderer:
         # Some nuclei lie out of the focal plane.
         sharp = _blur(planes.astype(np.float32), rng.uniform(0.3, 0.9))
         if rng.random() < 0.5:
-            away = (rng.random(n) < rng.uniform(0.05, 0.5))[labels]
-            soft = _blur(planes.astype(np.float32), rng.uniform(1, 2.2))
+            # Spindles of the stroma lie at all heights of the section.
+            share = rng.uniform(0.05, 0.5) * np.where(kinds == 2, 1.8, 1.0)
+            away = (rng.random(n) < share)[labels]
+            soft = _blur(planes.astype(np.float32), rng.uniform(1, 2.4))
             sharp = np.where(away, soft, sharp)
         return sharp
 
@@ -358,7 +360,7 @@ class Renderer:
         blue = rng.choice([0.03, 0.1, 0.25, 0.45], p=[0.25, 0.35, 0.27, 0.13]) * rng.uniform(0.3, 1)
         strongest = max(0.1, float(np.median(hem[labels > 0])) if (labels > 0).any() else 0.3)
         hem = hem + np.minimum(around * blue, 0.85 * strongest) * shade
-        if self._has("dark_fibres", 0.2):
+        if self._has("dark_fibres", 0.1):
             hem = hem + self._dark_fibres() * strongest * (labels == 0)
         hem += rng.uniform(0, 0.06)
         cytoplasmic = rng.random()
