@@ -187,9 +187,7 @@ class Renderer:
         body = 1 + contrast * (layout.chroma - 1)
         grain = self.bank.draw("grain", rng, self.side_px) - 0.5
         body *= 1 + rng.uniform(0, 0.9) * grain
-        if self._has(
-            "clumps", 0.35
-        ):  # clumped chromatin: dark grains, holes nearly as pale as glass
+        if self._has("clumps", 0.35):  # dark grains of chromatin, holes nearly as pale as glass
             clumps = self.bank.draw("grain", rng, self.side_px) - rng.uniform(0.35, 0.6)
             clumped = (rng.random(n) < rng.choice([0.4, 1]))[labels]
             body *= np.where(clumped, np.clip(1 + rng.uniform(0.8, 2) * clumps, 0.3, 2), 1)
@@ -209,7 +207,7 @@ class Renderer:
         )
         # Some nuclei lie out of the focal plane.
         sharp = _blur(planes.astype(np.float32), rng.uniform(0.3, 0.9))
-        if rng.random() < 0.5:
+        if self._has("defocus", 0.5):
             # Spindles of the stroma lie at all heights of the section.
             share = rng.uniform(0.05, 0.5) * np.where(kinds == 2, 1.8, 1.0)
             away = (rng.random(n) < share)[labels]
@@ -250,7 +248,7 @@ class Renderer:
         body = 1 + rng.uniform(0, 0.7) * (layout.chroma - 1)
         body *= 1 + rng.uniform(0, 0.9) * (self.bank.draw("grain", rng, self.side_px) - 0.5)
         body *= 1 + rng.uniform(-0.5, 0.6) * np.exp(-distance / (0.12 * layout.diameter_px + 1))
-        if rng.random() < 0.3:  # crescents: one side of the nucleus only
+        if self._has("crescents", 0.3):  # one side of the nucleus only
             side = np.clip(0.5 + 2.5 * smooth_noise(rng, labels.shape, layout.diameter_px), 0, 1)
             partial = (rng.random(n) < rng.uniform(0.1, 0.6))[labels]
             body = np.where(partial, body * side, body)
@@ -359,11 +357,12 @@ class Renderer:
         shade = np.where(labels > 0, inside, 1).astype(np.float32)
         blue = rng.choice([0.03, 0.1, 0.25, 0.45], p=[0.25, 0.35, 0.27, 0.13]) * rng.uniform(0.3, 1)
         strongest = max(0.1, float(np.median(hem[labels > 0])) if (labels > 0).any() else 0.3)
+        blue *= self._has("blue_tissue", 1)
         hem = hem + np.minimum(around * blue, 0.85 * strongest) * shade
         if self._has("dark_fibres", 0.1):
             hem = hem + self._dark_fibres() * strongest * (labels == 0)
         hem += rng.uniform(0, 0.06)
-        cytoplasmic = rng.random()
+        cytoplasmic = rng.random() if self._has("brown_tissue", 1) else 1.0
         brown = np.zeros_like(dab)
         if cytoplasmic < 0.45:
             single = self._has("bodies", 0.6)

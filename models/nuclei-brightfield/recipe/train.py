@@ -109,7 +109,14 @@ class Run:
     @property
     def rate(self) -> float:
         """Fall with a cosine over the budget."""
-        return falling_rate(self.options.rate, self.seconds / (self.options.minutes * 60))
+        return falling_rate(self.options.rate, self.done)
+
+    @property
+    def done(self) -> float:
+        """Part of the budget that is used up, 0-1."""
+        if self.options.steps:
+            return self.trainer.step / self.options.steps
+        return self.seconds / (self.options.minutes * 60)
 
     def step(self, x: torch.Tensor, y: torch.Tensor, rendered: int) -> None:
         """Learn from a batch; log and save now and then."""
@@ -150,7 +157,7 @@ def train(options: argparse.Namespace) -> None:
             if not worker.is_alive():
                 raise SystemExit("The renderer stopped; see the message above.")
         run._started = time.time()
-        while run.seconds < options.minutes * 60:
+        while run.done < 1:
             run.step(*draw_batch(pool, filled.value, rng), filled.value)
             # A tile more for every few that were used, and quicker until the pool is full.
             wanted.value += BATCH // (2 if filled.value < POOL else USES)
@@ -170,6 +177,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="folder with dsb2018/ and mif_lung_foxp3/")
     parser.add_argument("--work", type=Path, default=Path("training"), help="checkpoints and log")
     parser.add_argument("--minutes", type=float, default=90.0)
+    parser.add_argument("--steps", type=int, help="a budget in steps, instead of minutes")
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument(
         "--start", type=Path, help="weights.pt to begin with, such as the model's own"
