@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from formulations import pictures
+from render import INGREDIENTS, MIX
 
 from histo.metrics.agreement import f1_score
 from histo.metrics.overlap import label_overlap, match_shapes
@@ -24,20 +25,6 @@ from histo.nuclei import split_nuclei
 from histo.nuclei.network import NucleiNet
 from histo.nuclei.training import WIDTHS
 
-INGREDIENTS = (
-    "blue_tissue",
-    "brown_tissue",
-    "bodies",
-    "faint_brown",
-    "crescents",
-    "vesicular",
-    "clumps",
-    "defocus",
-    "dark_fibres",
-    "tissue_eosin",
-    "specks",
-    "scanner",
-)
 THRESHOLD, SADDLE, MIN_AREA_PX = 0.6, 0.75, 40.0
 
 
@@ -84,7 +71,11 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
-    runs: list[tuple[str | None, int]] = [(None, 1), (None, 2), *((n, 1) for n in INGREDIENTS)]
+    runs: list[tuple[str | None, int]] = [
+        (None, 1),
+        (None, 2),
+        *((n, 1) for n in (*INGREDIENTS, *MIX)),
+    ]
     for number, (name, seed) in enumerate(runs):
         figures = score(train_without(name, seed, options), options.data)
         if number == 0:

@@ -43,8 +43,12 @@ MIX = {
 #: Ingredients that can be left out to see what they are worth, besides the names of `MIX`.
 INGREDIENTS = (
     "faint_brown",  # weakly positive nuclei with little blue left, some out of focus
+    "crescents",  # brown on one side of a nucleus only
     "clumps",  # coarse chromatin
     "vesicular",  # pale nuclei with a rim and nucleoli
+    "defocus",  # nuclei above or below the focal plane
+    "blue_tissue",  # cytoplasm and stroma that take haematoxylin
+    "brown_tissue",  # brown in cytoplasm, membranes and between cells
     "bodies",  # cytoplasm of single cells, blue and brown
     "dark_fibres",  # stroma as blue as nuclei
     "specks",  # pigment and dirt
