@@ -68,14 +68,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path, help="folder that holds evaluate/ and train/")
     parser.add_argument("--work", type=Path, default=Path("ablation"))
+    parser.add_argument("--only", nargs="+", default=[*INGREDIENTS, *MIX], help="ingredients")
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
-    runs: list[tuple[str | None, int]] = [
-        (None, 1),
-        (None, 2),
-        *((n, 1) for n in (*INGREDIENTS, *MIX)),
-    ]
+    runs = [(None, 1), (None, 2), *((name, 1) for name in options.only)]
     for number, (name, seed) in enumerate(runs):
         figures = score(train_without(name, seed, options), options.data)
         if number == 0:
