@@ -26,7 +26,7 @@ PYTHON ?= $(shell $(FIND_PYTHON))
 
 PIP = $(BIN)/python -m pip --disable-pip-version-check install -q -c constraints.txt
 
-.PHONY: help demo test check validate constraints clean
+.PHONY: help demo test check validate screenshots constraints clean
 
 help:
 	@echo "make demo   analyse the sample images and say where the results are"
@@ -56,6 +56,13 @@ validate: $(VENV)/.installed-test
 		$(BIN)/python tests/benchmarks/$$script.py "$(DATA)" || exit 1; done
 	@for script in painted_samples robustness engines end_to_end; do echo; echo "## $$script"; \
 		$(BIN)/python tests/benchmarks/$$script.py || exit 1; done
+
+# The pictures of docs/napari.md.
+screenshots: $(VENV)/.installed-test
+	@.ci/gui-packages
+	@if [ "$$(uname -s)" = Linux ] && [ -z "$$DISPLAY" ]; \
+	then run='xvfb-run -a -s "-screen 0 1600x1000x24"'; else run=""; fi; \
+	eval "$$run $(BIN)/python plugins/screenshots.py docs/images"
 
 $(BIN)/python:
 	@[ -n "$(PYTHON)" ] || { echo "histo needs Python 3.11 or newer; none was found."; exit 1; }

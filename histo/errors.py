@@ -7,6 +7,8 @@ where, and what to do.
 
 __all__ = [
     "AnnotationError",
+    "Cancelled",
+    "EditError",
     "HistoError",
     "ModelError",
     "PanelError",
@@ -50,3 +52,23 @@ class ResultError(HistoError):
 
 class AnnotationError(HistoError):
     """A file of cells or regions to compare with cannot be read, or lacks what is needed."""
+
+
+class EditError(HistoError):
+    """A correction by hand cannot be made, stored or read."""
+
+
+class Cancelled(BaseException):
+    """The user has stopped the work; raised from within a progress function.
+
+    Like ``KeyboardInterrupt`` it passes through a batch, which records failures and goes on.
+
+    Examples
+    --------
+    >>> def progress(stage, part):
+    ...     raise Cancelled
+    >>> progress("reading", 0.0)
+    Traceback (most recent call last):
+    ...
+    histo.errors.Cancelled
+    """

@@ -21,21 +21,28 @@ FLOORS = [
     {"nuclei"},
     {"cells"},
     {"panel"},
+    {"region"},
     {"metrics"},
+    {"space"},
     {"results"},
+    {"edits"},
     {"pipeline"},
+    {"review"},
     {"batch"},
     {"cli"},
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 # Rooms from stain to metrics work on arrays and tables: they never see a slide.
-PURE = {"tissue", "stain", "tiles", "cells", "panel", "metrics"}
+PURE = {"tissue", "stain", "tiles", "cells", "panel", "region", "metrics", "space"}
 # phantom paints through the stains and nothing else.
 PHANTOM_MAY_USE = {"errors", "geometry", "stain"}
 # Fine-tuning mixes painted sections into what a user corrected.
 MAY_PAINT = {"pipeline"}
 HEAVY = {"torch", "numba", "openvino", "napari", "qtpy", "vispy", "PySide6", "PyQt6", "PyQt5"}
-HEAVY_MAY_USE = {"nuclei": {"torch", "openvino"}, "compiled": {"numba"}}
+HEAVY_MAY_USE = {
+    "nuclei": {"torch", "openvino"},
+    "compiled": {"numba"},
+}
 MAX_LINES = 500
 
 FILES = sorted(SOURCE.rglob("*.py"))

@@ -28,6 +28,8 @@ class BatchEvent:
         Part of the slide that is done, 0 to 1.
     message : str
         At the end: what was found, or why it failed.
+    folder : str
+        The name of its result folder.
 
     Examples
     --------
@@ -42,6 +44,7 @@ class BatchEvent:
     stage: str = ""
     fraction: float = 0.0
     message: str = ""
+    folder: str = ""
 
     @property
     def is_last(self) -> bool:

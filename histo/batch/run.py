@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import pandas as pd
+
 from histo.batch.events import BatchEvent, BatchProgress
 from histo.batch.find import find_slides, is_result_folder, natural_key
 from histo.batch.ledger import Ledger
@@ -89,6 +91,7 @@ def analyze_folder(
     *,
     force: bool = False,
     progress: BatchProgress | None = None,
+    on_cells: Callable[[pd.DataFrame], None] | None = None,
 ) -> BatchSummary:
     """Analyse slides, each into a folder of its own, and write one table for all.
 
@@ -107,7 +110,10 @@ def analyze_folder(
     force : bool
         Redo finished slides.
     progress : callable, optional
-        Takes a :class:`BatchEvent` now and then.
+        Takes a :class:`BatchEvent` now and then; stops the batch by raising
+        `histo.errors.Cancelled`.
+    on_cells : callable, optional
+        As for :func:`histo.pipeline.analyze_slide`, for the slide at hand.
 
     Returns
     -------
@@ -141,7 +147,7 @@ def analyze_folder(
         ledger.save()
         if not force and _is_finished(folder, wanted):
             return False
-        analyze_slide(slide, settings, folder=folder, progress=tell)
+        analyze_slide(slide, settings, folder=folder, progress=tell, on_cells=on_cells)
         return True
 
     return _go_through(out, names, slides, work, progress)
@@ -268,7 +274,7 @@ def _go_through(
     failed: list[Failure] = []
     skipped: list[str] = []
     for index, (name, source) in enumerate(zip(names, sources, strict=True)):
-        news = _News(progress, source, index + 1, len(names))
+        news = _News(progress, source, name, index + 1, len(names))
         known = tables.failures.get(name)
         if step == "metrics" and known is not None and known.step == "run":
             # What lies there is older than the failure: not what was asked for last.
@@ -301,18 +307,20 @@ class _News:
 
     progress: BatchProgress | None
     slide: Path
+    folder: str
     index: int
     total: int
 
     def running(self, stage: str, fraction: float) -> None:
         if self.progress is not None:
-            event = BatchEvent(self.slide, self.index, self.total, "running", stage, fraction)
+            place = self.slide, self.index, self.total
+            event = BatchEvent(*place, "running", stage, fraction, folder=self.folder)
             self.progress(event)
 
     def end(self, status: Literal["finished", "skipped", "failed"], message: str) -> None:
         if self.progress is not None:
-            event = BatchEvent(self.slide, self.index, self.total, status, "", 1.0, message)
-            self.progress(event)
+            place = self.slide, self.index, self.total
+            self.progress(BatchEvent(*place, status, "", 1.0, message, self.folder))
 
 
 def _is_finished(folder: Path, wanted: str) -> bool:

@@ -87,6 +87,12 @@ def run(
         str | None,
         typer.Option(help="Stain vectors: a name, a TOML, or 'estimate' from each slide."),
     ] = None,
+    region: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="GEOJSON", help="Analyse inside these polygons of QuPath only; one slide."
+        ),
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Redo slides that are finished and unchanged.")
     ] = False,
@@ -106,6 +112,8 @@ def run(
     histo run 'mouse*/*.svs' -o results --panel rankl-dab --threshold rankl=0.2,0.4,0.6
 
     histo run field.tif -o results --panel foxp3-dab+rankl-red --pixel-size 0.5
+
+    histo run slide.svs -o results --panel foxp3-dab --region tumour.geojson
     """
     from histo.cli.run import RunOptions, run_slides
 
@@ -115,6 +123,7 @@ def run(
         thresholds=tuple(threshold or ()),
         model=model,
         stains=stains,
+        region=region,
     )
     raise typer.Exit(run_slides(inputs, out, options, force=force, json=json, quiet=quiet))
 

@@ -56,6 +56,9 @@ def print_summary(summary: BatchSummary, *, json: bool) -> None:
                 for row in flagged
             ],
         )
+    corrected = [text for row in summary.rows if (text := _edits_text(row))]
+    if corrected:
+        typer.echo(f"With the corrections of a reader: {', '.join(corrected)}.")
     skipped = f", {len(summary.skipped)} of them skipped as unchanged" if summary.skipped else ""
     typer.echo(
         f"{len(summary.rows)} slides finished{skipped}, {len(summary.failed)} failed. "
@@ -65,6 +68,15 @@ def print_summary(summary: BatchSummary, *, json: bool) -> None:
         first = summary.out / summary.rows[0].facts["slide"]
         typer.echo(f"Pictures with the calls drawn: {first / 'overview.png'}, and so on.")
     typer.echo(_NOTICE)
+
+
+def _edits_text(row: SlideRow) -> str:
+    """Name a corrected slide and how many of its cells were edited."""
+    for metric in row.metrics:
+        if metric.name == "edited_cell_count":
+            cells = f"{metric.value:,.0f} cells" if metric.value else "regions left out"
+            return f"{row.facts['slide']} ({cells})"
+    return ""
 
 
 def summary_content(summary: BatchSummary) -> dict[str, Any]:
@@ -138,18 +150,24 @@ def _metric_rows(rows: Iterable[SlideRow], *, intervals: bool) -> Iterable[Seque
             ]
 
 
+_BY_BLOCKS = "_blocks_percent"
 _SHARE_COLUMNS = ("slide", "share", "n / N", "% [95 %]", "cut-off x 0.8 ... 1.2")
 
 
 def _share_rows(rows: Iterable[SlideRow]) -> Iterable[Sequence[str]]:
     for row in rows:
-        for metric in row.metrics:
-            if "_given_" in metric.name or "_share_of_" in metric.name:
+        by_name = {metric.name: metric for metric in row.metrics}
+        for name, metric in by_name.items():
+            if name.endswith(_BY_BLOCKS):
+                continue
+            if "_given_" in name or "_share_of_" in name:
+                # Neighbouring cells are alike: the interval that allows for it is shown.
+                blocks = by_name.get(name.removesuffix("_percent") + _BY_BLOCKS, metric)
                 yield [
                     row.facts["slide"],
                     _in_words(metric.name),
                     _ratio(metric),
-                    _with_interval(metric),
+                    _with_interval(blocks),
                     _range(metric.sensitivity_low, metric.sensitivity_high),
                 ]
 

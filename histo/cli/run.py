@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from histo.errors import PanelError
 
 if TYPE_CHECKING:
     from histo.pipeline import Settings
+    from histo.pipeline.drawn_region import Polygons
 
 __all__ = ["RunOptions", "make_settings", "recompute_slides", "run_slides"]
 
@@ -32,6 +33,8 @@ class RunOptions:
     thresholds : tuple of str
         Each ``MARKER=VALUE``.
     model, stains : str, optional
+    region : Path, optional
+        GeoJSON of the part of the slide that is analysed.
 
     Examples
     --------
@@ -44,6 +47,7 @@ class RunOptions:
     thresholds: tuple[str, ...] = ()
     model: str | None = None
     stains: str | None = None
+    region: Path | None = None
 
 
 def make_settings(options: RunOptions) -> Settings:
@@ -120,10 +124,26 @@ def run_slides(
     with usage_problems():
         slides = find_slides(inputs)
         check_writable(out)
+        if options.region is not None:
+            settings = replace(settings, region=_region_of(slides, options))
     with show_progress(Console(stderr=True), quiet=quiet) as progress:
         summary = analyze_folder(slides, out, settings, force=force, progress=progress)
     print_summary(summary, json=json)
     return 1 if summary.failed else 0
+
+
+def _region_of(slides: Sequence[Path], options: RunOptions) -> Polygons:
+    """Read the region of the one slide."""
+    from histo.pipeline.drawn_region import read_polygons
+    from histo.slide import open_slide
+
+    if len(slides) > 1:
+        raise UsageError(
+            f"--region is for one slide, but {len(slides)} are given; run them one by one, each "
+            "with its region."
+        )
+    with open_slide(slides[0], pixel_size_um=options.pixel_size_um) as slide:
+        return read_polygons(str(options.region), slide)
 
 
 def recompute_slides(out: Path, options: Sequence[str], *, json: bool, quiet: bool) -> int:

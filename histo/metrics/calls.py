@@ -47,6 +47,8 @@ class Calls:
         What decides between 1+, 2+ and 3+: the marker's measure.
     accepted : bool (N,)
         Cells that may be positive: no flag removes their call.
+    manual : bool (N,)
+        Cells that a reader called (flag ``<marker>_manual``): no threshold changes their grade.
     grades : int64 (N,)
         The calls, 0 ... 3.
     levels : int64 (N,)
@@ -61,6 +63,7 @@ class Calls:
     values: Floats
     strength: Floats
     accepted: npt.NDArray[np.bool_]
+    manual: npt.NDArray[np.bool_]
     grades: Ints
     levels: Ints
     first: float
@@ -76,16 +79,21 @@ class Calls:
         """Whether the numbers mean something: there is a threshold, or there is no cell."""
         return self.grades.size == 0 or not bool(np.isnan(self.first))
 
-    def curve(self) -> Ints:
+    def curve(self, factors: Floats = SENSITIVITY_FACTORS) -> Ints:
         """Return the cells of grade 0 ... 3 at each factor, int64 (F, 4)."""
-        values, strength = self.values[self.accepted], self.strength[self.accepted]
-        counts = np.zeros((SENSITIVITY_FACTORS.size, 4), np.int64)
+        moved = self.accepted & ~self.manual
+        values, strength = self.values[moved], self.strength[moved]
+        counts = np.zeros((factors.size, 4), np.int64)
         for row, first, cuts in zip(
-            counts, scaled_cuts(self.first), scaled_cuts(self.thresholds), strict=True
+            counts,
+            scaled_cuts(self.first, factors),
+            scaled_cuts(self.thresholds, factors),
+            strict=True,
         ):
             reached = strength[values >= first]
             row[1:] = reached.size, *(np.count_nonzero(reached >= cut) for cut in cuts[1:])
             row[1:3] -= row[2:]
+        counts += np.bincount(self.grades[self.manual], minlength=4)
         counts[:, 0] = self.values.size - counts[:, 1:].sum(axis=1)
         return counts
 
@@ -110,26 +118,39 @@ def marker_calls(
         )
     if marker.name not in thresholds:
         raise ValueError(f"thresholds has no entry for {marker.name}.")
-    accepted = accepts_call(cells, panel, marker)
+    accepted, manual = accepts_call(cells, panel, marker), _manual(cells, marker)
+    grades = cells[column].to_numpy(dtype=np.int64)
     values, first = deciding_values(cells, panel, marker, thresholds[marker.name])
-    levels = np.searchsorted(scaled_cuts(first), values, side="right")
+    levels = np.where(accepted, np.searchsorted(scaled_cuts(first), values, side="right"), 0)
+    levels[manual] = np.where(grades[manual] > 0, SENSITIVITY_FACTORS.size, 0)
     return Calls(
         values=values,
         strength=cells[panel.measurement(marker)].to_numpy(dtype=np.float64),
         accepted=accepted,
-        grades=cells[column].to_numpy(dtype=np.int64),
-        levels=np.where(accepted, levels, 0),
+        manual=manual,
+        grades=grades,
+        levels=levels,
         first=first,
         thresholds=np.array(thresholds[marker.name].values, dtype=np.float64),
     )
 
 
-def scaled_cuts(thresholds: Floats | float) -> Floats:
+def _manual(cells: pd.DataFrame, marker: Marker) -> npt.NDArray[np.bool_]:
+    """Tell which cells a reader called, by their flags."""
+    word = f"{marker.name}_manual"
+    # Few combinations of flags occur: each is taken apart once.
+    texts = [text for text in cells["flags"].unique() if word in text.split(";")]
+    if not texts:
+        return np.zeros(len(cells), np.bool_)
+    return cells["flags"].isin(texts).to_numpy(dtype=np.bool_)
+
+
+def scaled_cuts(thresholds: Floats | float, factors: Floats = SENSITIVITY_FACTORS) -> Floats:
     """Return the thresholds at every factor, float64 (F,) of one or (F, 3) of three.
 
     Rounded as the measures are, which are float32: see :func:`histo.panel.classify_cells`.
     """
-    scaled = np.multiply.outer(SENSITIVITY_FACTORS, thresholds)
+    scaled = np.multiply.outer(factors, thresholds)
     return scaled.astype(np.float32).astype(np.float64)
 
 

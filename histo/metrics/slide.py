@@ -195,7 +195,8 @@ def _rejected(marker: Marker, calls: Calls) -> Metric:
     name = f"{marker.name}_rejected_count"
     if not calls.are_known:
         return Metric(name, math.nan, "cells")
-    values = np.sort(calls.values[~calls.accepted & np.isfinite(calls.values)])
+    rejected = ~calls.accepted & ~calls.manual & np.isfinite(calls.values)
+    values = np.sort(calls.values[rejected])
     count = values.size - np.searchsorted(values, np.float32(calls.first), side="left")
     at_factors = values.size - np.searchsorted(values, scaled_cuts(calls.first), side="left")
     return with_sensitivity(Metric(name, float(count), "cells"), at_factors)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Positivity", "fit_positivity", "log_odds", "settled_od"]
+__all__ = ["Positivity", "fit_positivity", "log_odds", "od_shift", "settled_od"]
 
 #: Probabilities of the network and optical densities are read within these bounds.
 SUREST, FAINTEST_OD = 0.002, 0.005
@@ -29,10 +29,8 @@ def log_odds(probability: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.log(p / (1 - p))
 
 
-def settled_od(
-    seen: NDArray[np.floating], dab_od_mean: NDArray[np.floating]
-) -> NDArray[np.float64]:
-    """Return DAB densities of a slide's nuclei, shifted so that negative ones read as usual.
+def od_shift(seen: NDArray[np.floating], dab_od_mean: NDArray[np.floating]) -> float:
+    """Return what unmixing leaves too much on the negative nuclei of a slide, OD (base 10).
 
     Stain vectors that are a little off leave brown on every blue nucleus of a slide.
 
@@ -45,18 +43,40 @@ def settled_od(
 
     Returns
     -------
-    float64 (N,)
-        At least `FAINTEST_OD`; not shifted when the slide has few negative nuclei.
+    float
+        0 when the slide has few negative nuclei.
 
     Examples
     --------
-    >>> settled_od(np.zeros(40), np.full(40, 0.16)).round(3)[0]
-    np.float64(0.045)
+    >>> round(od_shift(np.zeros(40), np.full(40, 0.16)), 3)
+    0.115
     """
     negative = seen < SURELY_NEGATIVE
-    shift = 0.0
-    if np.count_nonzero(negative) >= ENOUGH:
-        shift = float(np.median(dab_od_mean[negative])) - USUAL_OD
+    if np.count_nonzero(negative) < ENOUGH:
+        return 0.0
+    return float(np.median(dab_od_mean[negative])) - USUAL_OD
+
+
+def settled_od(dab_od_mean: NDArray[np.floating], shift: float) -> NDArray[np.float64]:
+    """Return DAB densities of a slide's nuclei, shifted so that negative ones read as usual.
+
+    Parameters
+    ----------
+    dab_od_mean : floating (N,)
+        Mean DAB optical density of each nucleus.
+    shift : float
+        From `od_shift` over all nuclei of the slide.
+
+    Returns
+    -------
+    float64 (N,)
+        At least `FAINTEST_OD`.
+
+    Examples
+    --------
+    >>> settled_od(np.array([0.16, 0.1]), 0.115).round(3).tolist()
+    [0.045, 0.005]
+    """
     return np.maximum(dab_od_mean.astype(np.float64) - shift, FAINTEST_OD)
 
 
@@ -93,7 +113,11 @@ class Positivity:
     od: float
 
     def __call__(
-        self, seen: NDArray[np.floating], dab_od_mean: NDArray[np.floating]
+        self,
+        seen: NDArray[np.floating],
+        dab_od_mean: NDArray[np.floating],
+        *,
+        shift: float | None = None,
     ) -> NDArray[np.float32]:
         """Return the probability of each nucleus of a slide, float32 (N,).
 
@@ -103,8 +127,11 @@ class Positivity:
             Mean of the network's plane over the nucleus, 0-1.
         dab_od_mean : floating (N,)
             Mean DAB optical density of the nucleus.
+        shift : float, optional
+            The slide's `od_shift`; by default that of these nuclei, which are then all of it.
         """
-        log_od = np.log(settled_od(seen, dab_od_mean))
+        shift = od_shift(seen, dab_od_mean) if shift is None else shift
+        log_od = np.log(settled_od(dab_od_mean, shift))
         z = self.intercept + self.network * log_odds(seen) + self.od * log_od
         return np.asarray(1 / (1 + np.exp(-z)), np.float32)
 
@@ -143,7 +170,7 @@ def fit_positivity(
 
     if truth.all() or not truth.any():
         raise ValueError("truth must hold positive and negative nuclei.")
-    log_od = np.log(settled_od(seen, dab_od_mean))
+    log_od = np.log(settled_od(dab_od_mean, od_shift(seen, dab_od_mean)))
     features = np.stack([np.ones(len(truth)), log_odds(seen), log_od], axis=1)
     sign = np.where(truth, 1.0, -1.0)
 

@@ -19,7 +19,8 @@ Bools = npt.NDArray[np.bool_]
 WEAK_BAND = 0.10
 """A measure within this share of 1+ gives a weak call, either way."""
 
-_MARKER_WORDS = ("weak_call", "no_threshold", "not_measured", "rejected")
+# ``manual`` is set by corrections; a call made anew is no longer the reader's.
+_MARKER_WORDS = ("weak_call", "no_threshold", "not_measured", "rejected", "manual")
 
 
 def classify_cells(
@@ -47,6 +48,7 @@ def classify_cells(
     ====================== =========================================================
 
     The last four, and ``cytoplasmic_signal``, begin with the marker (``foxp3_weak_call``).
+    ``<marker>_manual``, a call made by hand, is taken away: it has to be made again.
 
     Parameters
     ----------

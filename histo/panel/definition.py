@@ -356,6 +356,52 @@ class Panel(_Frozen):
                 "thresholds instead."
             )
 
+    def check_slide(
+        self, name: str, kind: str, *, channel_names: Sequence[str], dtype: str
+    ) -> None:
+        """Check that a slide is of the kind that the panel is for, and has its channels.
+
+        Parameters
+        ----------
+        name : str
+            The slide's file, for the message.
+        kind : {"brightfield", "channels"}
+            Of the slide, like its channel names and the type of its pixels.
+        channel_names : sequence of str
+        dtype : str
+
+        Raises
+        ------
+        PanelError
+            If the slide is of the other kind, or a channel is not there.
+
+        Examples
+        --------
+        >>> from histo.panel import load_panel
+        >>> load_panel("he").check_slide(
+        ...     "if.tif", "channels", channel_names=["dapi"], dtype="uint16"
+        ... )
+        Traceback (most recent call last):
+        ...
+        histo.errors.PanelError: if.tif: the panel he needs a bright-field RGB slide, but this one
+        holds 1 channel(s) of uint16 (dapi); choose a fluorescence panel (histo panels lists them).
+        """
+        if self.kind == "channels" and kind != "channels":
+            raise PanelError(
+                f"{name}: the panel {self.name} needs fluorescence channels "
+                f"({', '.join(self.channel_names)}), but this is an RGB picture; export the "
+                "channels as OME-TIFF, or choose a bright-field panel (histo panels lists them)."
+            )
+        if self.kind != kind:
+            raise PanelError(
+                f"{name}: the panel {self.name} needs a bright-field RGB slide, but this one "
+                f"holds {len(channel_names)} channel(s) of {dtype} "
+                f"({', '.join(channel_names[:6])}); choose a fluorescence panel (histo panels "
+                "lists them)."
+            )
+        if kind == "channels":
+            self.resolve_channels(channel_names)
+
     def resolve_channels(self, slide_channel_names: Sequence[str]) -> tuple[int, ...]:
         """Find the panel's channels in a slide.
 

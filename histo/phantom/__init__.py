@@ -5,6 +5,7 @@ Two painters share one `Phantom`: `paint_phantom` makes fields that look like sc
 """
 
 from histo.phantom.examples import Example, paint_examples
+from histo.phantom.lung import LUNG_KINDS, LungPhantom, LungRecipe, paint_lung, random_lung_recipe
 from histo.phantom.measurement import paint_measurement_phantom
 from histo.phantom.paint import paint_phantom
 from histo.phantom.recipe import (
@@ -21,19 +22,24 @@ from histo.phantom.recipe import (
 from histo.phantom.truth import Phantom, summarize, true_h_score
 
 __all__ = [
+    "LUNG_KINDS",
     "PANEL_PLANES",
     "Appearance",
     "Composition",
     "Example",
+    "LungPhantom",
+    "LungRecipe",
     "Optics",
     "Phantom",
     "Recipe",
     "is_fluorescence",
     "paint_examples",
+    "paint_lung",
     "paint_measurement_phantom",
     "paint_phantom",
     "random_appearance",
     "random_composition",
+    "random_lung_recipe",
     "random_recipe",
     "summarize",
     "true_h_score",

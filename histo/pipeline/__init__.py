@@ -1,11 +1,21 @@
-"""The main job: one slide from file to result folder; its calls made anew; a model of one's own."""
+"""The main job: one slide from file to result folder; its calls made anew; a model of one's own.
 
-from histo.pipeline.analyze import analyze_slide
-from histo.pipeline.learning import Lesson
+Making calls anew (`recompute`) loads no network; the rest does, on first use.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+# Not on first use: its module, of the same name, would hide the function.
 from histo.pipeline.recompute import recompute
-from histo.pipeline.settings import Settings, fingerprint
-from histo.pipeline.tuned_card import TRAINING_JSON, score_rows, verdict
-from histo.pipeline.tuning import TuneResult, TuneSettings, check_target, tune_model
+
+if TYPE_CHECKING:
+    from histo.pipeline.analyze import analyze_slide
+    from histo.pipeline.learning import Lesson
+    from histo.pipeline.settings import Settings, fingerprint
+    from histo.pipeline.tuned_card import TRAINING_JSON, score_rows, verdict
+    from histo.pipeline.tuning import TuneResult, TuneSettings, check_target, tune_model
 
 __all__ = [
     "TRAINING_JSON",
@@ -21,3 +31,25 @@ __all__ = [
     "tune_model",
     "verdict",
 ]
+
+_LAZY = {
+    "analyze_slide": "analyze",
+    "Lesson": "learning",
+    "Settings": "settings",
+    "fingerprint": "settings",
+    "TRAINING_JSON": "tuned_card",
+    "score_rows": "tuned_card",
+    "verdict": "tuned_card",
+    "TuneResult": "tuning",
+    "TuneSettings": "tuning",
+    "check_target": "tuning",
+    "tune_model": "tuning",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'histo.pipeline' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"histo.pipeline.{_LAZY[name]}"), name)

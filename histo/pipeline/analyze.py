@@ -7,13 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from histo.errors import ModelError, PanelError, SlideError
+import pandas as pd
+
+from histo.errors import ModelError, SlideError
 from histo.nuclei import ModelCard, load_model
 from histo.panel import Panel
+from histo.pipeline.corrected import set_edits_aside
 from histo.pipeline.measure import Workplace, measure_slide
 from histo.pipeline.numbers import call_and_count, threshold_flags, thresholds_record
 from histo.pipeline.pictures import save_views
 from histo.pipeline.settings import Settings, fingerprint
+from histo.pipeline.spatial import save_window, space_of
 from histo.pipeline.survey import Survey, survey_slide
 from histo.pipeline.writing import write_calls
 from histo.results import SlideResult, make_manifest, result_folder
@@ -35,6 +39,7 @@ def analyze_slide(
     *,
     folder: str | Path,
     progress: Progress | None = None,
+    on_cells: Callable[[pd.DataFrame], None] | None = None,
 ) -> SlideResult:
     """Analyse one slide and write its result folder.
 
@@ -46,7 +51,11 @@ def analyze_slide(
     folder : path
         The result folder; it appears complete, or not at all.
     progress : callable, optional
-        Takes the stage in a word or two, and the part of it that is done, 0-1.
+        Takes the stage in a word or two, and the part of it that is done, 0-1. It may raise to
+        stop the work (`histo.errors.Cancelled` says that the user wants to): no folder appears,
+        and a former one stays as it was.
+    on_cells : callable, optional
+        Takes the measured rows of the cell table, without calls, tile by tile as they come.
 
     Returns
     -------
@@ -55,7 +64,8 @@ def analyze_slide(
     Raises
     ------
     SlideError
-        If the slide cannot be read, or states no pixel size and none is given.
+        If the slide cannot be read, states no pixel size and none is given, or the region lies
+        outside of it.
     PanelError
         If the panel is wrong, or does not fit the slide.
     StainError, ModelError, ResultError
@@ -76,27 +86,35 @@ def analyze_slide(
     tell = progress or (lambda stage, fraction: None)
     panel = settings.load_panel()
     with open_slide(path, pixel_size_um=settings.pixel_size_um) as slide:
-        _check_fit(slide, panel)
+        panel.check_slide(
+            slide.path.name,
+            slide.kind,
+            channel_names=slide.channel_names,
+            dtype=str(slide.dtype),
+        )
         model = load_model(settings.model or panel.model)
         _check_model(panel, model.card)
         um = working_size(slide, model.card.pixel_size_um)
         tell("looking for tissue", 0.0)
-        survey = survey_slide(slide, panel, stains=settings.stains)
+        survey = survey_slide(slide, panel, stains=settings.stains, region=settings.region)
         channels = panel.resolve_channels(slide.channel_names) if panel.kind == "channels" else ()
         if survey.stains is not None:
             panel.check_planes(survey.stains.stains)
         place = Workplace(slide, panel, survey, model, um, channels)
         with result_folder(folder) as partial:
-            cells, areas, survey = measure_slide(place, partial, progress=tell)
+            cells, areas, survey = measure_slide(place, partial, progress=tell, on_cells=on_cells)
             place = replace(place, survey=survey)
             tell("calls and metrics", 0.0)
             cells, thresholds, metrics = call_and_count(cells, panel, settings.thresholds, areas)
-            flags = _flags(place) + threshold_flags(thresholds)
+            tell("who is near whom", 0.0)
+            metrics += space_of(cells, panel, thresholds, save_window(partial, survey))
+            edits, set_aside = set_edits_aside(Path(folder), partial)
+            flags = _flags(place) + threshold_flags(thresholds) + set_aside
             tell("writing", 0.0)
             sections = _sections(place, settings)
             sections["thresholds"] = thresholds_record(thresholds)
             sections["flags"] = list(dict.fromkeys(flags))
-            sections["edits"] = []
+            sections["edits"] = edits
             manifest = make_manifest(path, sections)
             manifest["fingerprint"] = fingerprint(settings, manifest["input"]["sha256"])
             tell("drawing pictures", 0.3)
@@ -105,24 +123,6 @@ def analyze_slide(
             result = SlideResult(cells, metrics, areas, manifest)
             write_calls(partial, result, panel, thresholds)
     return result
-
-
-def _check_fit(slide: Slide, panel: Panel) -> None:
-    """Refuse a panel of the other kind in words."""
-    if panel.kind == slide.kind:
-        return
-    if panel.kind == "channels":
-        raise PanelError(
-            f"{slide.path.name}: the panel {panel.name} needs fluorescence channels "
-            f"({', '.join(panel.channel_names)}), but this is an RGB picture; export the channels "
-            "as OME-TIFF, or choose a bright-field panel (histo panels lists them)."
-        )
-    raise PanelError(
-        f"{slide.path.name}: the panel {panel.name} needs a bright-field RGB slide, but this one "
-        f"holds {len(slide.channel_names)} channel(s) of {slide.dtype} "
-        f"({', '.join(slide.channel_names[:6])}); choose a fluorescence panel (histo panels lists "
-        "them)."
-    )
 
 
 def _check_model(panel: Panel, card: ModelCard) -> None:
@@ -155,6 +155,8 @@ def _flags(place: Workplace) -> tuple[str, ...]:
     """Return what to look at before believing the numbers, most general first."""
     survey: Survey = place.survey
     flags = list(place.slide.notes)
+    if survey.region is not None:
+        flags.append("region_only")
     if not survey.tissue.any():
         flags.append("no_tissue")
     elif (survey.tissue & (survey.artefacts > 0)).sum() > 0.1 * survey.tissue.sum():
@@ -196,6 +198,8 @@ def _sections(place: Workplace, settings: Settings) -> dict[str, Any]:
             "white_point": survey.white_point.value.tolist(),
             "white_point_source": survey.white_point.source,
         }
+    if survey.dab_od_shift is not None:
+        sections["stains"]["dab_od_shift"] = survey.dab_od_shift
     if survey.stain_check is not None:
         sections["stains"]["passed"] = survey.stain_check.passed
         sections["stains"]["values"] = survey.stain_check.values

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -26,23 +26,38 @@ from histo.cells import (
 )
 from histo.geometry import Region
 from histo.metrics import OD_EDGES, Histogram, SlideAreas, intensity_edges
+from histo.metrics.shapes import LabelShapes
 from histo.nuclei import NucleiModel, TileNuclei, segment_tiles, virtual_hematoxylin
+from histo.nuclei.positivity import od_shift
 from histo.panel import Panel
+from histo.pipeline.files import LABELS, OUTLINES
 from histo.pipeline.survey import Survey, with_reach
 from histo.results import LabelWriter, OutlineWriter
 from histo.slide import Slide
 from histo.stain import stain_concentrations
 from histo.threads import in_order
-from histo.tiles import tile_grid
+from histo.tiles import Tile, tile_grid
 from histo.tissue import ARTEFACT_NAMES, blurred_mask
 
-__all__ = ["LABELS", "OUTLINES", "Workplace", "measure_slide", "plane_names"]
+__all__ = [
+    "CORE_PX",
+    "HALO_PX",
+    "LABELS",
+    "OUTLINES",
+    "Workplace",
+    "calls_brown",
+    "measure_part",
+    "measure_slide",
+    "place_cells",
+    "plane_names",
+    "sharp_valid",
+    "stain_histograms",
+    "survey_lookup",
+]
 
 #: Side of a tile's core, and the halo around it that gives the network its surroundings, px.
 #: The results do not depend on the core beyond a nucleus or two at seams; memory does.
 CORE_PX, HALO_PX = 2048, 64
-
-LABELS, OUTLINES = "nuclei.ome.zarr", "outlines.parquet"
 
 #: Focus can be judged at this pixel size and finer.
 FOCUS_UM = 1.1
@@ -98,9 +113,9 @@ def plane_names(panel: Panel, survey: Survey) -> tuple[str, ...]:
     return (*stains, "residual") if len(stains) == 2 else stains
 
 
-def _calls_brown(place: Workplace, names: Sequence[str]) -> bool:
+def calls_brown(place: Workplace) -> bool:
     """Tell whether the model's word on brown nuclei applies to what is measured."""
-    brown = place.panel.kind == "brightfield" and "dab" in names
+    brown = place.panel.kind == "brightfield" and "dab" in plane_names(place.panel, place.survey)
     return brown and place.model.card.positivity is not None
 
 
@@ -117,52 +132,112 @@ class _Measured:
 
 def _measure_tile(place: Workplace, edges: npt.NDArray[np.float64], part: TileNuclei) -> _Measured:
     """Measure the cells of a tile and the stain of its core; several threads do so at once."""
-    names, crop, um = plane_names(place.panel, place.survey), part.tile.crop, place.pixel_size_um
+    crop = part.tile.crop
     planes = place.planes(part.image)
-    sharp, blurred = _judge_focus(place, part)
-    inside = part.tile.core.slices_in(crop)
-    shape = place.slide.grid_shape(um)
-    frame = Frame(crop.y, crop.x, um, place.panel.quantity, slide_shape=shape)
-    whole = without_padding(expand_cells(part.labels, place.panel.cell_expansion_um / um), frame)
-    table = measure_expanded((part.labels, whole), planes, names, owned=part.owned, frame=frame)
+    sharp, blurred = sharp_valid(place, part.tile, part.image)
+    table, whole = measure_part(place, part.labels, planes, owned=part.owned, corner=crop)
     table["cell_id"] = part.ids
-    if _calls_brown(place, names):
+    if calls_brown(place):
         table[POSITIVITY_COLUMN] = part.positive  # the network's word alone, for now
+    inside = planes[part.tile.core.slices_in(crop)]
     return _Measured(
         part,
         table,
-        {
-            name: Histogram.of(planes[inside][..., index], edges, where=sharp)
-            for index, name in enumerate(names)
-            if name != "residual"
-        },
+        stain_histograms(place, inside, edges, where=sharp),
         blurred,
         (trace_outlines(part.labels, part.owned), trace_outlines(whole, part.owned)),
     )
 
 
-def _judge_focus(
-    place: Workplace, part: TileNuclei
+def measure_part(
+    place: Workplace,
+    labels: npt.NDArray[np.int32],
+    planes: npt.NDArray[np.float32],
+    *,
+    owned: npt.NDArray[np.integer],
+    corner: Region,
+) -> tuple[pd.DataFrame, npt.NDArray[np.int32]]:
+    """Measure cells of a part of the slide.
+
+    Parameters
+    ----------
+    place : Workplace
+    labels : int32 (Y, X)
+        Nuclei, those of neighbours too: they bound the cells.
+    planes : float32 (Y, X, S)
+        From `Workplace.planes`.
+    owned : int (N,)
+        Which labels to measure, ascending.
+    corner : Region
+        Where the arrays lie on the working grid.
+
+    Returns
+    -------
+    DataFrame
+        As `measure_cells` gives it.
+    int32 (Y, X)
+        Whole cells.
+    """
+    um = place.pixel_size_um
+    shape = place.slide.grid_shape(um)
+    frame = Frame(corner.y, corner.x, um, place.panel.quantity, slide_shape=shape)
+    whole = without_padding(expand_cells(labels, place.panel.cell_expansion_um / um), frame)
+    names = plane_names(place.panel, place.survey)
+    return measure_expanded((labels, whole), planes, names, owned=owned, frame=frame), whole
+
+
+def stain_histograms(
+    place: Workplace,
+    planes: npt.NDArray[np.float32],
+    edges: npt.NDArray[np.float64],
+    *,
+    where: npt.NDArray[np.bool_],
+) -> dict[str, Histogram]:
+    """Count the pixels of every stain or channel by value; the residual is no stain."""
+    return {
+        name: Histogram.of(planes[..., index], edges, where=where)
+        for index, name in enumerate(plane_names(place.panel, place.survey))
+        if name != "residual"
+    }
+
+
+def sharp_valid(
+    place: Workplace, tile: Tile, image: npt.NDArray[Any]
 ) -> tuple[npt.NDArray[np.bool_], tuple[Any, npt.NDArray[np.bool_]]]:
-    """Return which pixels of a core are valid and in focus, and what of the survey is blurred."""
-    core, crop = part.tile.core, part.tile.crop
-    rows, columns = _survey_lookup(core, place)
+    """Return which pixels of a core are valid and in focus, and what of the survey is blurred.
+
+    Parameters
+    ----------
+    place : Workplace
+        Its survey knows nothing of focus yet.
+    tile : Tile
+    image : array (Y, X, C)
+        What was read, over the tile's crop.
+    """
+    core, crop = tile.core, tile.crop
+    rows, columns = survey_lookup(core, place)
     valid = np.take(place.survey.valid[rows], columns, axis=1)
     at = np.ix_(np.unique(rows), np.unique(columns))
     blurred = np.zeros((at[0].size, at[1].size), bool)
     if place.panel.kind == "brightfield" and place.pixel_size_um <= FOCUS_UM and valid.any():
         # The step from tissue to the padding would pass for sharp detail.
         shown = crop.clip(place.slide.grid_shape(place.pixel_size_um))
-        image = np.asarray(part.image[shown.slices_in(crop)], np.uint8)
-        soft = blurred_mask(image, place.pixel_size_um)[core.slices_in(shown)]
+        seen = np.asarray(image[shown.slices_in(crop)], np.uint8)
+        soft = blurred_mask(seen, place.pixel_size_um)[core.slices_in(shown)]
         if soft.any():
             blurred = _block_means(soft, rows, columns) > 0.5
             valid = valid & ~soft
+    if place.survey.region is not None and valid.any():
+        valid = valid & place.survey.region.pixels(core, place.pixel_size_um)
     return valid, (at, blurred)
 
 
 def measure_slide(
-    place: Workplace, folder: Path, *, progress: Callable[[str, float], None]
+    place: Workplace,
+    folder: Path,
+    *,
+    progress: Callable[[str, float], None],
+    on_cells: Callable[[pd.DataFrame], None] | None = None,
 ) -> tuple[pd.DataFrame, SlideAreas, Survey]:
     """Find and measure every cell; labels and outlines are written on the way.
 
@@ -173,6 +248,8 @@ def measure_slide(
         Gets `LABELS` and `OUTLINES`.
     progress : callable
         Takes a stage and the part done, 0-1.
+    on_cells : callable, optional
+        Takes the rows of each tile that has cells, as soon as they are measured.
 
     Returns
     -------
@@ -183,12 +260,10 @@ def measure_slide(
     um, slide = place.pixel_size_um, place.slide
     names = plane_names(place.panel, place.survey)
     shape = slide.grid_shape(um)
-    tiles = tile_grid(
-        shape,
-        core_px=CORE_PX,
-        halo_px=HALO_PX,
-        mask=with_reach(place.survey.valid, place.survey.pixel_size_um),
-    )
+    near = with_reach(place.survey.valid, place.survey.pixel_size_um)
+    if place.survey.region is not None:
+        near &= place.survey.region.coverage > 0
+    tiles = tile_grid(shape, core_px=CORE_PX, halo_px=HALO_PX, mask=near)
     size = slide.pixel_size
     scale = (um / size.y_um, um / size.x_um) if size is not None else (1.0, 1.0)
     tables = [_empty(place, names)]
@@ -208,11 +283,15 @@ def measure_slide(
                 shape=shape,
             )
         ) as found,
-        closing(in_order(partial(_measure_tile, place, _edges(place)), found)) as measured,
+        closing(
+            in_order(partial(_measure_tile, place, _edges(place)), _in_region(place, found))
+        ) as measured,
     ):
         for number, tile in enumerate(measured, 1):
             part, crop = tile.part, tile.part.tile.crop
             tables.append(tile.table)
+            if on_cells is not None and len(tile.table):
+                on_cells(tile.table)
             for name, new in tile.histograms.items():
                 old = histograms.get(name)
                 histograms[name] = new if old is None else old + new
@@ -222,18 +301,44 @@ def measure_slide(
             progress("finding nuclei", number / len(tiles))
     tables = [table for table in tables if len(table)] or tables[:1]
     cells = pd.concat(tables, ignore_index=True)
-    positivity = place.model.card.positivity
-    if positivity is not None and _calls_brown(place, names):
-        od = cells[measure_column("nucleus", "dab", "od", "mean")].to_numpy()
-        cells[POSITIVITY_COLUMN] = positivity(cells[POSITIVITY_COLUMN].to_numpy(), od)
     survey = _with_blur(place.survey, blurred)
-    return _place_cells(cells, survey), _areas(survey, histograms), survey
+    positivity = place.model.card.positivity
+    if positivity is not None and calls_brown(place):
+        od = cells[measure_column("nucleus", "dab", "od", "mean")].to_numpy()
+        seen = cells[POSITIVITY_COLUMN].to_numpy()
+        survey = replace(survey, dab_od_shift=od_shift(seen, od))
+        cells[POSITIVITY_COLUMN] = positivity(seen, od, shift=survey.dab_od_shift)
+    return place_cells(cells, survey), _areas(survey, histograms), survey
+
+
+def _in_region(place: Workplace, found: Iterable[TileNuclei]) -> Iterator[TileNuclei]:
+    """Leave out nuclei whose centroid lies outside of the region, and number the others anew.
+
+    What is left out stays in the labels of its tile: it still bounds its neighbours' cells.
+    """
+    region = place.survey.region
+    if region is None:
+        yield from found
+        return
+    first = 1
+    for part in found:
+        size = place.pixel_size_um
+        corner = np.array([part.tile.crop.y, part.tile.crop.x]) * size
+        within = region.contains(
+            LabelShapes.of(
+                np.where(np.isin(part.labels, part.owned), part.labels, 0), (size, size)
+            ).centres_um()
+            + corner
+        )
+        ids = np.arange(first, first + np.count_nonzero(within), dtype=np.int64)
+        first += len(ids)
+        yield replace(part, owned=part.owned[within], ids=ids, positive=part.positive[within])
 
 
 def _empty(place: Workplace, names: Sequence[str]) -> pd.DataFrame:
     """Return the table of a slide without cells, all its columns in it."""
     table = empty_cells(names, quantity=place.panel.quantity)
-    if _calls_brown(place, names):
+    if calls_brown(place):
         table[POSITIVITY_COLUMN] = np.zeros(0, np.float32)
     return table
 
@@ -246,12 +351,10 @@ def _with_blur(survey: Survey, blurred: npt.NDArray[np.bool_]) -> Survey:
 
 
 def _areas(survey: Survey, histograms: dict[str, Histogram]) -> SlideAreas:
-    pixel_um2 = survey.pixel_size_um**2
-    spoiled = survey.tissue & (survey.artefacts > 0)
     return SlideAreas(
-        tissue_um2=float(survey.tissue.sum() * pixel_um2),
-        valid_um2=float(survey.valid.sum() * pixel_um2),
-        artefact_um2=float(spoiled.sum() * pixel_um2),
+        tissue_um2=survey.area_um2(survey.tissue),
+        valid_um2=survey.area_um2(survey.valid),
+        artefact_um2=survey.area_um2(survey.tissue & (survey.artefacts > 0)),
         histograms=histograms,
     )
 
@@ -268,7 +371,7 @@ def _edges(place: Workplace) -> npt.NDArray[np.float64]:
     return intensity_edges(largest)
 
 
-def _survey_lookup(
+def survey_lookup(
     core: Region, place: Workplace
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Return the survey's row of each row of a core, and its column of each column."""
@@ -296,7 +399,7 @@ def _block_means(
     return np.asarray(sums / np.outer(*sizes))
 
 
-def _place_cells(cells: pd.DataFrame, survey: Survey) -> pd.DataFrame:
+def place_cells(cells: pd.DataFrame, survey: Survey) -> pd.DataFrame:
     """Say which cells lie in valid tissue; others are excluded, and flagged why."""
     cells = cells.copy()
     shape = survey.tissue.shape

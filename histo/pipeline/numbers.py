@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from histo.edits import Corrections, correct_calls
 from histo.metrics import Metric, SlideAreas, slide_metrics
 from histo.panel import Panel, Thresholds, classify_cells, resolve_thresholds
 from histo.panel.thresholds import Request
@@ -19,6 +20,8 @@ def call_and_count(
     panel: Panel,
     requested: Mapping[str, Request],
     areas: SlideAreas,
+    *,
+    corrections: Corrections | None = None,
 ) -> tuple[pd.DataFrame, dict[str, Thresholds], tuple[Metric, ...]]:
     """Make the calls and the metrics of a slide.
 
@@ -30,15 +33,27 @@ def call_and_count(
     requested : mapping
         Thresholds asked for, by marker.
     areas : SlideAreas
+    corrections : Corrections, optional
+        Calls made by hand. Cells and areas are corrected already.
 
     Returns
     -------
     tuple
-        The cell table with calls, the thresholds used, the metrics.
+        The cell table with calls, the thresholds used, the metrics; with corrections,
+        ``edited_cell_count`` is the last of them.
+
+    Raises
+    ------
+    EditError
+        If a cell that was called by hand is not in the table.
     """
     thresholds = resolve_thresholds(cells, panel, requested)
     called = classify_cells(cells, panel, thresholds)
-    return called, thresholds, slide_metrics(called, panel, thresholds, areas)
+    if not corrections:
+        return called, thresholds, slide_metrics(called, panel, thresholds, areas)
+    called = correct_calls(called, corrections)
+    edited = Metric("edited_cell_count", corrections.edited_cells, "cells")
+    return called, thresholds, (*slide_metrics(called, panel, thresholds, areas), edited)
 
 
 def thresholds_record(thresholds: Mapping[str, Thresholds]) -> dict[str, Any]:

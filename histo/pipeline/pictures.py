@@ -7,20 +7,23 @@ folder, so that changed calls can be drawn again without the slide.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from skimage.draw import polygon2mask
 
+from histo.edits import DrawnNucleus
 from histo.errors import ResultError
 from histo.geometry import Region
 from histo.metrics import Metric
 from histo.panel import Panel, Thresholds, deciding_column
-from histo.pipeline.measure import LABELS, OUTLINES, Workplace
+from histo.pipeline.files import LABELS, OUTLINES, VIEWS
 from histo.results import (
     Caption,
     GalleryCell,
@@ -35,9 +38,10 @@ from histo.results import (
     write_png,
 )
 
-__all__ = ["VIEWS", "draw_pictures", "save_views"]
+if TYPE_CHECKING:
+    from histo.pipeline.measure import Workplace
 
-VIEWS = "views.npz"
+__all__ = ["VIEWS", "draw_pictures", "key_numbers", "save_views"]
 
 #: Side of the overview at most, of a field, and of the square around a cell.
 OVERVIEW_PX, FIELD_UM, CELL_UM = 1600, 256.0, 24.0
@@ -164,8 +168,8 @@ def draw_pictures(
     panel: Panel,
     *,
     thresholds: dict[str, Thresholds],
-    metrics: tuple[Metric, ...],
     caption: Caption,
+    drawn: Mapping[int, DrawnNucleus] | None = None,
 ) -> None:
     """Draw overview.png, field.png and a gallery for each marker, from `VIEWS`.
 
@@ -177,9 +181,10 @@ def draw_pictures(
         With calls.
     panel : Panel
     thresholds : dict of str to Thresholds
-    metrics : tuple of Metric
     caption : Caption
-        Title and flags; the key numbers are added here.
+        Title, key numbers and flags.
+    drawn : mapping of int to DrawnNucleus, optional
+        Nuclei that are not among the labels, by ``cell_id``.
 
     Raises
     ------
@@ -187,19 +192,20 @@ def draw_pictures(
         If `VIEWS`, the labels or the outlines are missing or damaged.
     """
     views = _read_views(folder / VIEWS)
-    words = Caption(caption.title, _key_numbers(metrics, panel, thresholds), caption.flags)
     overview = draw_overview(
         views["overview"],
         cells,
         pixel_size_um=float(views["overview_um"]),
         tissue=views["tissue"],
         artefacts=views["artefacts"],
-        caption=words,
+        caption=caption,
     )
     write_png(folder / "overview.png", overview)
     um, (y, x) = float(views["pixel_size_um"]), views["field_at"]
     height, width = views["field"].shape[:2]
-    labels = np.asarray(open_labels(folder / LABELS)[0][y : y + height, x : x + width], np.int64)
+    labels = np.array(open_labels(folder / LABELS)[0][y : y + height, x : x + width], np.int64)
+    for cell, nucleus in (drawn or {}).items():
+        _paint(labels, cell, nucleus.outline_um / um - (y, x))
     field = draw_field(views["field"], labels, cells, pixel_size_um=um, title=caption.title)
     write_png(folder / "field.png", field)
     for marker in panel.markers:
@@ -216,6 +222,16 @@ def draw_pictures(
             title=f"{caption.title}: {marker.name.upper()}",
         )
         write_png(folder / f"gallery_{marker.name}.png", picture)
+
+
+def _paint(labels: npt.NDArray[np.int64], cell: int, ring: npt.NDArray[np.float64]) -> None:
+    """Paint the pixels whose centres lie in a ring (y, x in pixels of the labels)."""
+    low = np.maximum(np.floor(ring.min(axis=0)).astype(int), 0)
+    high = np.minimum(np.ceil(ring.max(axis=0)).astype(int), labels.shape)
+    if (low >= high).any():
+        return
+    part = labels[low[0] : high[0], low[1] : high[1]]
+    part[polygon2mask(part.shape, ring - low - 0.5)] = cell  # type: ignore[no-untyped-call]
 
 
 def _read_views(path: Path) -> dict[str, Any]:
@@ -280,9 +296,21 @@ def _rings(folder: Path, wanted: set[int]) -> dict[int, npt.NDArray[np.float64]]
     return found
 
 
-def _key_numbers(
-    metrics: tuple[Metric, ...], panel: Panel, thresholds: dict[str, Thresholds]
+def key_numbers(
+    metrics: tuple[Metric, ...], panel: Panel, thresholds: Mapping[str, Thresholds]
 ) -> tuple[tuple[str, str], ...]:
+    """Return the numbers that stand beside the overview: a name, and its value with unit.
+
+    Parameters
+    ----------
+    metrics : tuple of Metric
+    panel : Panel
+    thresholds : mapping of str to Thresholds
+
+    Returns
+    -------
+    tuple of (str, str)
+    """
     by_name = {metric.name: metric for metric in metrics}
 
     def shown(name: str, form: str = ",.0f") -> str:
@@ -306,4 +334,6 @@ def _key_numbers(
             (f"{title} H-score", shown(f"{name}_h_score", ".0f")),
             (f"{title} cut-offs", f"{values} ({cut.source})"),
         ]
+    if "edited_cell_count" in by_name:
+        lines.append(("Cells edited by hand", shown("edited_cell_count")))
     return tuple(lines)

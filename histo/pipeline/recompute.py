@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from histo.errors import ResultError
-from histo.panel import Panel
+from histo.edits import Corrections, EditLog
 from histo.panel.thresholds import Request
-from histo.pipeline.measure import LABELS, OUTLINES
-from histo.pipeline.numbers import call_and_count, threshold_flags, thresholds_record
-from histo.pipeline.pictures import VIEWS
+from histo.pipeline.corrected import correct, read_found, rewrite_result
 from histo.pipeline.settings import fingerprint_of
-from histo.pipeline.writing import write_calls
-from histo.results import SlideResult, read_slide_result, result_folder
+from histo.results import SlideResult
 
 __all__ = ["recompute"]
 
 
 def recompute(folder: str | Path, thresholds: Mapping[str, Request]) -> SlideResult:
     """Make calls, metrics and pictures of a finished slide anew, with other thresholds.
+
+    Edits in force (:mod:`histo.edits`) are applied.
 
     Parameters
     ----------
@@ -36,30 +34,21 @@ def recompute(folder: str | Path, thresholds: Mapping[str, Request]) -> SlideRes
     ------
     ResultError
         If the folder is not a complete result, or cannot be written.
+    EditError
+        If the edits cannot be read, or do not belong to the result.
     PanelError
         If the panel has no such marker.
     """
     folder = Path(folder)
-    former = read_slide_result(folder)
-    manifest = dict(former.manifest)
-    try:
-        panel = Panel.model_validate(manifest["parameters"]["panel_content"])
-        manifest["slide"]["name"]
-    except (KeyError, TypeError, ValueError) as error:
-        raise ResultError(
-            f"{folder.name}: manifest.json does not hold the panel ({error}); run the slide again "
-            "with --force."
-        ) from error
-    cells, cuts, metrics = call_and_count(former.cells, panel, thresholds, former.areas)
-    known = [flag for flag in manifest["flags"] if not flag.startswith("threshold_unknown_")]
-    manifest["flags"] = known + list(threshold_flags(cuts))
-    manifest["thresholds"] = thresholds_record(cuts)
+    found, log = read_found(folder), EditLog(folder)
+    corrected = correct(found, Corrections.of(log.in_force), thresholds)
+    manifest = dict(found.manifest)
     manifest["parameters"] = {
         **manifest["parameters"],
         "thresholds": dict(sorted(thresholds.items())),
     }
+    # Thresholds of a review give way to those asked for now.
+    edits = manifest.get("edits") or {}
+    manifest["edits"] = {name: value for name, value in edits.items() if name != "thresholds"}
     manifest["fingerprint"] = fingerprint_of(manifest["parameters"], manifest["input"]["sha256"])
-    result = SlideResult(cells, metrics, former.areas, manifest)
-    with result_folder(folder, keep=[LABELS, OUTLINES, VIEWS]) as partial:
-        write_calls(partial, result, panel, cuts)
-    return result
+    return rewrite_result(folder, found, corrected, log, manifest)

@@ -13,6 +13,7 @@ import histo
 from histo.nuclei import read_card
 from histo.panel import Panel, load_panel
 from histo.panel.thresholds import Request
+from histo.pipeline.drawn_region import Polygons, check_polygons
 
 __all__ = ["Settings", "fingerprint", "fingerprint_of"]
 
@@ -33,6 +34,14 @@ class Settings:
         Instead of the panel's: a built-in model's name, or the path of a model folder.
     stains : str, optional
         Instead of the panel's: a name, the path of a TOML file, or ``"estimate"``.
+    region : sequence of float (N, 2), optional
+        Polygons (y, x in µm from the top left corner of level 0): only cells whose centroid lies
+        in one of them, and only tissue within, are analysed. Kept as nested tuples.
+
+    Raises
+    ------
+    ValueError
+        If the region holds no polygon, or one without area.
 
     Examples
     --------
@@ -45,6 +54,11 @@ class Settings:
     thresholds: Mapping[str, Request] = field(default_factory=dict)
     model: str | None = None
     stains: str | None = None
+    region: Polygons | None = None
+
+    def __post_init__(self) -> None:
+        if self.region is not None:
+            object.__setattr__(self, "region", check_polygons(self.region))
 
     def load_panel(self) -> Panel:
         """Read the panel.
@@ -60,7 +74,7 @@ class Settings:
         """Return everything that the numbers depend on, as JSON takes it."""
         panel = self.load_panel()
         card = read_card(self.model or panel.model)
-        return {
+        record: dict[str, Any] = {
             "panel": panel.name,
             "panel_content": panel.model_dump(mode="json"),
             "pixel_size_um": self.pixel_size_um,
@@ -75,6 +89,9 @@ class Settings:
             "stains": Path(self.stains or panel.stains or "").name or None,
             "stains_content": _content_of(self.stains or panel.stains),
         }
+        if self.region is not None:
+            record["region_um"] = [[list(corner) for corner in one] for one in self.region]
+        return record
 
 
 def _content_of(stains: str | None) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from scipy import ndimage as ndi
 
 from histo.geometry import Region
 from histo.panel import Panel
+from histo.pipeline.drawn_region import DrawnRegion, Polygons
 from histo.slide import Slide
 from histo.stain import (
     StainCheck,
@@ -46,7 +48,7 @@ class Survey:
     pixel_size_um : float
         Of the picture and the masks.
     picture : uint8 (Y, X, 3) or number (Y, X, C)
-        The slide at that pixel size.
+        The slide at that pixel size; (0, 0, C) in a survey that was read back from a result.
     tissue : bool (Y, X)
     artefacts : uint8 (Y, X)
         Codes of `histo.tissue.ARTEFACT_NAMES`; 0 is none.
@@ -54,6 +56,11 @@ class Survey:
         None for fluorescence.
     nuclear_range : (float, float), optional
         Fluorescence: intensities of background and of a bright nucleus.
+    dab_od_shift : float, optional
+        What the stains leave too much of brown on negative nuclei, OD; known once all nuclei
+        are measured, where the model's word on brown is used.
+    region : DrawnRegion, optional
+        Where the slide is analysed; ``tissue`` lies within it. None: everywhere.
     """
 
     pixel_size_um: float
@@ -64,15 +71,26 @@ class Survey:
     stains: StainMatrix | None = None
     stain_check: StainCheck | None = None
     nuclear_range: tuple[float, float] | None = None
+    dab_od_shift: float | None = None
+    region: DrawnRegion | None = None
 
     @property
     def valid(self) -> npt.NDArray[np.bool_]:
         """Tissue without artefacts, bool (Y, X): the denominator of densities."""
         return np.asarray(self.tissue & (self.artefacts == 0))
 
+    def area_um2(self, mask: npt.NDArray[np.bool_]) -> float:
+        """Return the area of a mask on the survey's grid, of its part in the region, in µm²."""
+        pixels = mask.sum() if self.region is None else self.region.coverage[mask].sum(dtype=float)
+        return float(pixels * self.pixel_size_um**2)
 
-def survey_slide(slide: Slide, panel: Panel, *, stains: str | None = None) -> Survey:
+
+def survey_slide(
+    slide: Slide, panel: Panel, *, stains: str | None = None, region: Polygons | None = None
+) -> Survey:
     """Look at the whole slide once.
+
+    White point and stains are those of the whole slide, whatever the region.
 
     Parameters
     ----------
@@ -81,6 +99,8 @@ def survey_slide(slide: Slide, panel: Panel, *, stains: str | None = None) -> Su
     stains : str, optional
         Name or path of stain vectors instead of the panel's, or ``"estimate"`` to fit the
         panel's to the slide. By default the panel's are fitted only when they fail the check.
+    region : tuple of polygons, optional
+        Where tissue counts, vertices (y, x) in µm.
 
     Returns
     -------
@@ -89,14 +109,23 @@ def survey_slide(slide: Slide, panel: Panel, *, stains: str | None = None) -> Su
     Raises
     ------
     SlideError, StainError
-        If the slide cannot be read, or the stains cannot be used.
+        If the slide cannot be read, the region lies outside of it, or the stains cannot be used.
     """
     um = slide.working_pixel_size(SURVEY_UM)
     while max(slide.grid_shape(um)) > MAX_SIDE_PX:
         um *= 2
+    drawn = None if region is None else DrawnRegion.on_slide(region, slide, um)
     picture = slide.read(Region(0, 0, *slide.grid_shape(um)), um)
-    if panel.kind == "channels":
-        return _survey_channels(slide, panel, picture, um)
+    look = _survey_channels if panel.kind == "channels" else partial(_survey_stained, stains=stains)
+    survey = look(slide, panel, picture, um)
+    if drawn is None:
+        return survey
+    return replace(survey, tissue=survey.tissue & (drawn.coverage > 0), region=drawn)
+
+
+def _survey_stained(
+    slide: Slide, panel: Panel, picture: npt.NDArray[Any], um: float, *, stains: str | None
+) -> Survey:
     tissue = tissue_mask(picture, um)
     artefacts = find_artefacts(picture, um, tissue)
     tissue = _without_bridges(picture, tissue, artefacts, um)

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from histo.edits import Corrections, DrawnNucleus
 from histo.panel import Panel, Thresholds
-from histo.pipeline.measure import OUTLINES
-from histo.pipeline.pictures import draw_pictures
+from histo.pipeline.files import OUTLINES, level0_um
+from histo.pipeline.pictures import draw_pictures, key_numbers
 from histo.results import (
+    DRAWN_OUTLINES,
     Caption,
+    OutlineWriter,
+    Rings,
     SlideResult,
     read_outlines,
     write_geojson,
@@ -20,7 +27,12 @@ __all__ = ["write_calls"]
 
 
 def write_calls(
-    folder: Path, result: SlideResult, panel: Panel, thresholds: Mapping[str, Thresholds]
+    folder: Path,
+    result: SlideResult,
+    panel: Panel,
+    thresholds: Mapping[str, Thresholds],
+    *,
+    corrections: Corrections | None = None,
 ) -> None:
     """Write GeoJSON, pictures and tables.
 
@@ -33,15 +45,39 @@ def write_calls(
     panel : Panel
     thresholds : mapping of str to Thresholds
         Those that the calls were made with.
+    corrections : Corrections, optional
+        Those that are in the result's cells: drawn nuclei get their outlines, cells that were
+        deleted or replaced stay in the table only.
     """
     name, flags = result.manifest["slide"]["name"], result.manifest["flags"]
-    write_geojson(folder, result.cells, read_outlines(folder / OUTLINES), slide=name)
+    cells, drawn = result.cells, {}
+    if corrections:
+        gone = np.concatenate([corrections.deleted, corrections.replaced])
+        cells = cells[~cells["cell_id"].isin(gone).to_numpy()]
+        drawn = {cell: one for cell, one in corrections.drawn.items() if cell not in set(gone)}
+    if drawn:
+        _write_drawn(folder / DRAWN_OUTLINES, drawn, result.manifest["slide"])
+    write_geojson(folder, cells, read_outlines(folder / OUTLINES), slide=name)
     draw_pictures(
         folder,
-        result.cells,
+        cells,
         panel,
         thresholds=dict(thresholds),
-        metrics=result.metrics,
-        caption=Caption(f"{name} · {panel.name}", (), tuple(flags)),
+        caption=Caption(
+            f"{name} · {panel.name}", key_numbers(result.metrics, panel, thresholds), tuple(flags)
+        ),
+        drawn=drawn,
     )
     write_slide_result(folder, result)
+
+
+def _write_drawn(path: Path, drawn: Mapping[int, DrawnNucleus], slide: Mapping[str, Any]) -> None:
+    """Write the outlines of nuclei that a person drew."""
+    nuclei = [one.outline_um for one in drawn.values()]
+    wholes = [
+        one.outline_um if one.cell_outline_um is None else one.cell_outline_um
+        for one in drawn.values()
+    ]
+    y_um, x_um = level0_um(slide)
+    with OutlineWriter(path, (1 / y_um, 1 / x_um)) as writer:
+        writer.add(np.array(list(drawn), np.int64), Rings.of(nuclei), Rings.of(wholes))

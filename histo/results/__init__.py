@@ -1,33 +1,50 @@
-"""One folder a slide: cells, metrics, labels, outlines and pictures, written atomically."""
+"""One folder a slide: cells, metrics, labels, outlines and pictures, written atomically.
 
-from histo.results.bland_altman import draw_bland_altman
-from histo.results.calls import CallClass, call_classes, called_markers
-from histo.results.channels import show_channels
-from histo.results.drawing import write_png
-from histo.results.field import draw_field
-from histo.results.folder import check_writable, replace_file, result_folder
-from histo.results.gallery import GalleryCell, choose_cells, draw_gallery
-from histo.results.geojson import GEOJSON_NAMES, measurement_name, write_geojson
-from histo.results.labels import LabelWriter, open_labels
-from histo.results.outlines import Outlines, OutlineWriter, Rings, read_outlines
-from histo.results.overview import Caption, draw_overview
-from histo.results.provenance import (
-    RESEARCH_USE,
-    input_record,
-    make_manifest,
-    sha256_file,
-    software_record,
-)
-from histo.results.reader import CellFile, read_cells, read_region
-from histo.results.slide_result import (
-    SlideResult,
-    read_manifest,
-    read_slide_result,
-    write_metrics_csv,
-    write_slide_result,
-)
+What draws, reads pyramids or computes is loaded on first use: a viewer that opens one table stays
+quick.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from histo.results.bland_altman import draw_bland_altman
+    from histo.results.calls import CallClass, call_classes, called_markers
+    from histo.results.channels import show_channels
+    from histo.results.drawing import write_png
+    from histo.results.field import draw_field
+    from histo.results.folder import (
+        check_writable,
+        clear_leftovers,
+        replace_file,
+        result_folder,
+        take_over,
+    )
+    from histo.results.gallery import GalleryCell, choose_cells, draw_gallery
+    from histo.results.geojson import GEOJSON_NAMES, measurement_name, write_geojson
+    from histo.results.labels import LabelWriter, open_labels
+    from histo.results.outlines import DRAWN_OUTLINES, Outlines, OutlineWriter, Rings, read_outlines
+    from histo.results.overview import Caption, draw_overview
+    from histo.results.provenance import (
+        RESEARCH_USE,
+        input_record,
+        make_manifest,
+        sha256_file,
+        software_record,
+    )
+    from histo.results.reader import CellFile, read_cells, read_region
+    from histo.results.reader_qupath import QuPathObjects, QuPathRegion, read_qupath
+    from histo.results.slide_result import (
+        SlideResult,
+        read_manifest,
+        read_slide_result,
+        write_metrics_csv,
+        write_slide_result,
+    )
 
 __all__ = [
+    "DRAWN_OUTLINES",
     "GEOJSON_NAMES",
     "RESEARCH_USE",
     "CallClass",
@@ -37,12 +54,15 @@ __all__ = [
     "LabelWriter",
     "OutlineWriter",
     "Outlines",
+    "QuPathObjects",
+    "QuPathRegion",
     "Rings",
     "SlideResult",
     "call_classes",
     "called_markers",
     "check_writable",
     "choose_cells",
+    "clear_leftovers",
     "draw_bland_altman",
     "draw_field",
     "draw_gallery",
@@ -54,6 +74,7 @@ __all__ = [
     "read_cells",
     "read_manifest",
     "read_outlines",
+    "read_qupath",
     "read_region",
     "read_slide_result",
     "replace_file",
@@ -61,8 +82,63 @@ __all__ = [
     "sha256_file",
     "show_channels",
     "software_record",
+    "take_over",
     "write_geojson",
     "write_metrics_csv",
     "write_png",
     "write_slide_result",
 ]
+
+_HOMES = {
+    "CallClass": "calls",
+    "Caption": "overview",
+    "CellFile": "reader",
+    "DRAWN_OUTLINES": "outlines",
+    "GEOJSON_NAMES": "geojson",
+    "GalleryCell": "gallery",
+    "LabelWriter": "labels",
+    "OutlineWriter": "outlines",
+    "Outlines": "outlines",
+    "QuPathObjects": "reader_qupath",
+    "QuPathRegion": "reader_qupath",
+    "RESEARCH_USE": "provenance",
+    "Rings": "outlines",
+    "SlideResult": "slide_result",
+    "call_classes": "calls",
+    "called_markers": "calls",
+    "check_writable": "folder",
+    "choose_cells": "gallery",
+    "clear_leftovers": "folder",
+    "draw_bland_altman": "bland_altman",
+    "draw_field": "field",
+    "draw_gallery": "gallery",
+    "draw_overview": "overview",
+    "input_record": "provenance",
+    "make_manifest": "provenance",
+    "measurement_name": "geojson",
+    "open_labels": "labels",
+    "read_cells": "reader",
+    "read_manifest": "slide_result",
+    "read_outlines": "outlines",
+    "read_qupath": "reader_qupath",
+    "read_region": "reader",
+    "read_slide_result": "slide_result",
+    "replace_file": "folder",
+    "result_folder": "folder",
+    "sha256_file": "provenance",
+    "show_channels": "channels",
+    "software_record": "provenance",
+    "take_over": "folder",
+    "write_geojson": "geojson",
+    "write_metrics_csv": "slide_result",
+    "write_png": "drawing",
+    "write_slide_result": "slide_result",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'histo.results' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"histo.results.{_HOMES[name]}"), name)

@@ -34,7 +34,7 @@ _FINE = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1, 1.05, 1.1, 1.2, 1.4, 1.7, 2)
 
 
 def draw_bland_altman(
-    counts: Mapping[str, npt.NDArray[np.floating]], names: Sequence[str]
+    counts: Mapping[str, npt.NDArray[np.floating]], names: Sequence[str], *, of: str = "images"
 ) -> Image:
     """Draw found over true counts against their mean, on log scales, with bias and limits.
 
@@ -45,6 +45,8 @@ def draw_bland_altman(
         an image on which it was not, two images at least have it.
     names : sequence of str
         Of the images; written beside the points when there are 20 or fewer.
+    of : str
+        What was counted in, in words: images, fields.
 
     Returns
     -------
@@ -69,7 +71,7 @@ def draw_bland_altman(
         axes = pixel_axes(figure, left, _HEAD, _WIDTH, _HEIGHT)
         pairs = np.asarray(values, np.float64)
         known = np.isfinite(pairs).all(axis=1)
-        axes.set_title(f"{what}, {known.sum()} images", fontsize=11, color=INK, loc="left")
+        axes.set_title(f"{what}, {known.sum()} {of}", fontsize=11, color=INK, loc="left")
         own = [names[row] for row in np.flatnonzero(known).tolist()]
         _draw(axes, pairs[known], own, colours[index % 2])
     notice(figure)

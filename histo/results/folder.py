@@ -14,7 +14,10 @@ from pathlib import Path
 
 from histo.errors import ResultError
 
-__all__ = ["check_writable", "replace_file", "result_folder"]
+__all__ = ["check_writable", "clear_leftovers", "replace_file", "result_folder", "take_over"]
+
+#: What a reader has counted in a slide (`histo.review.recount`) outlives every new run of it.
+READERS_WORK = "recount-*"
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -27,7 +30,8 @@ def result_folder(folder: str | Path, *, keep: Sequence[str] = ()) -> Iterator[P
     The partial folder is a sibling, ``.NAME.partial-PID``, so that the final rename stays on
     one disk. Every file is flushed to the disk before the rename. When the block raises, the
     partial folder is deleted and a former ``folder`` stays as it was. Partial folders that a
-    killed run left behind are deleted first.
+    killed run left behind are deleted first. Files named `READERS_WORK` are
+    always taken over.
 
     Parameters
     ----------
@@ -66,8 +70,9 @@ def result_folder(folder: str | Path, *, keep: Sequence[str] = ()) -> Iterator[P
         partial.mkdir()
     try:
         with _as_result_error(partial, folder):
-            for name in keep:
-                _take_over(folder / name, partial / name)
+            counted = (path.name for path in folder.glob(READERS_WORK))
+            for name in (*keep, *counted):
+                take_over(folder / name, partial / name)
         with _as_result_error(partial, folder, only_inside=True):
             yield partial
         with _as_result_error(partial, folder):
@@ -131,6 +136,44 @@ def check_writable(folder: str | Path) -> None:
         with tempfile.TemporaryFile(dir=folder) as stream:
             stream.write(b"histo")
             stream.flush()
+
+
+def clear_leftovers(out: str | Path, pid: int) -> None:
+    """Delete what a killed process left half written in a folder of results.
+
+    A former result that the process had set aside and not replaced is put back.
+
+    Parameters
+    ----------
+    out : path
+        The folder that holds the result folders.
+    pid : int
+        The process, which is gone.
+
+    Raises
+    ------
+    ResultError
+        If something cannot be deleted.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> out = Path(tempfile.mkdtemp())
+    >>> (out / ".section.partial-99").mkdir()
+    >>> clear_leftovers(out, 99)
+    >>> list(out.iterdir())
+    []
+    """
+    out = Path(out).absolute()
+    with _as_result_error(out, out):
+        for aside in out.glob(f".*.old-{pid}"):
+            folder = out / aside.name[1:].removesuffix(f".old-{pid}")
+            if folder.exists():
+                shutil.rmtree(aside)
+            else:
+                aside.rename(folder)
+        for left in (*out.glob(f".*.partial-{pid}"), *out.glob(f".*.partial-{pid}.*")):
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 @contextmanager
@@ -203,7 +246,25 @@ def _is_running(pid: int) -> bool:
     return True
 
 
-def _take_over(source: Path, target: Path) -> None:
+def take_over(source: Path, target: Path) -> None:
+    """Put a file or folder of a former result into the new one.
+
+    By hard links where the disk allows it, so that nothing large is copied. What is not there
+    is passed over.
+
+    Parameters
+    ----------
+    source, target : Path
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = (folder / "a.txt").write_text("12 cells")
+    >>> take_over(folder / "a.txt", folder / "kept" / "a.txt")
+    >>> (folder / "kept" / "a.txt").read_text()
+    '12 cells'
+    """
     if source.is_dir():
         shutil.copytree(source, target, copy_function=_link_or_copy)
     elif source.is_file():

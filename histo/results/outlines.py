@@ -16,7 +16,10 @@ import pyarrow.parquet as pq
 from histo.cells import Rings
 from histo.errors import ResultError
 
-__all__ = ["OutlineWriter", "Outlines", "Rings", "read_outlines"]
+__all__ = ["DRAWN_OUTLINES", "OutlineWriter", "Outlines", "Rings", "read_outlines"]
+
+DRAWN_OUTLINES = "outlines_drawn.parquet"
+"""The outlines of cells that a person drew, beside those that were found."""
 
 _BATCH = 20_000
 _PARTS = ("nucleus_x", "nucleus_y", "cell_x", "cell_y")
@@ -156,7 +159,8 @@ def read_outlines(path: str | Path) -> Iterator[Outlines]:
     Parameters
     ----------
     path : path
-        The ``outlines.parquet`` of a result folder.
+        The ``outlines.parquet`` of a result folder. Cells that a person drew
+        (`DRAWN_OUTLINES` beside it) come last.
 
     Yields
     ------
@@ -183,6 +187,9 @@ def read_outlines(path: str | Path) -> Iterator[Outlines]:
         for batch in file.iter_batches(batch_size=_BATCH):
             ids = batch.column("cell_id").to_numpy()
             yield Outlines(ids, _rings(batch, "nucleus"), _rings(batch, "cell"))
+    drawn = path.with_name(DRAWN_OUTLINES)
+    if path.name != DRAWN_OUTLINES and drawn.is_file():
+        yield from read_outlines(drawn)
 
 
 def _rings(batch: pa.RecordBatch, part: str) -> Rings:

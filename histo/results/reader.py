@@ -154,7 +154,8 @@ def _read_result(folder: Path, marker: str | None) -> CellFile:
     left = len(result.cells) - len(cells)
     if left:
         notes.append(
-            f"left out as in the metrics, in artefacts: {left} of {len(result.cells)} cells"
+            "left out as in the metrics (in artefacts, or taken out by hand): "
+            f"{left} of {len(result.cells)} cells"
         )
     centres = cells[["y_um", "x_um"]].to_numpy(np.float64)
     positive = None

@@ -16,22 +16,13 @@ import numpy.typing as npt
 from histo.errors import AnnotationError
 from histo.metrics.evaluation import CellSet
 from histo.metrics.shapes import OutlineShapes
-from histo.results.reader_calls import is_left_out, read_calls, split_class
+from histo.results.geojson_objects import FOUND, class_of, features_of, kind_of, parts_of
+from histo.results.reader_calls import is_left_out, read_calls
 
 __all__ = ["read_geojson_cells", "read_geojson_region"]
 
 Ring = npt.NDArray[np.float64]
 
-#: QuPath wrote the kind of an object under ``id`` (0.2), ``object_type`` (0.3), ``objectType``.
-_KINDS = {
-    "PathCellObject": "cell",
-    "PathDetectionObject": "detection",
-    "PathAnnotationObject": "annotation",
-    "PathTileObject": "tile",
-    "TMACoreObject": "tma_core",
-    "PathRootObject": "root",
-}
-_FOUND = ("cell", "detection")
 
 #: An annotation that holds the centres of so many others is a region, not a cell.
 _ENCLOSED = 3
@@ -165,7 +156,7 @@ def _choose(path: Path, objects: list[_Object]) -> tuple[list[_Object], list[str
     """Return the objects that are cells, and what was left out."""
     notes = []
     objects = [one for one in objects if one.rings or len(one.points)]
-    found = [one for one in objects if one.kind in _FOUND]
+    found = [one for one in objects if one.kind in FOUND]
     others = [one for one in objects if one.kind == "annotation"]
     points = [one for one in others if len(one.points)]
     if found and points:
@@ -212,13 +203,13 @@ def _middle(one: _Object) -> Ring:
 
 
 def _objects(path: Path) -> Iterator[_Object]:
-    for number, feature in enumerate(_features(_load(path)), 1):
+    for number, feature in enumerate(features_of(_load(path)), 1):
         properties = feature.get("properties") or {}
         nucleus = feature.get("nucleusGeometry")
         geometry = nucleus or feature.get("geometry")
         try:
-            rings, points = _parts(geometry)
-            name, kind = _class_of(properties), _kind_of(feature, properties)
+            rings, points = parts_of(geometry)
+            name, kind = class_of(properties), kind_of(feature, properties)
         except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
             raise AnnotationError(
                 f"{path.name}: object {number} cannot be read ({error}); export it again."
@@ -236,71 +227,3 @@ def _load(path: Path) -> Any:
         raise AnnotationError(
             f"{path.name}: cannot be read as GeoJSON ({error}); export it again."
         ) from error
-
-
-def _features(content: Any) -> Iterator[dict[str, Any]]:
-    """Yield every feature: of a collection, a list, one alone, and objects within objects."""
-    if isinstance(content, list):
-        for one in content:
-            yield from _features(one)
-    elif isinstance(content, dict):
-        if content.get("type") == "FeatureCollection":
-            yield from _features(content.get("features") or [])
-        elif "geometry" in content:
-            yield content
-            yield from _features((content.get("properties") or {}).get("childObjects") or [])
-
-
-def _kind_of(feature: dict[str, Any], properties: dict[str, Any]) -> str:
-    kind = properties.get("objectType") or properties.get("object_type") or properties.get("type")
-    kind = str(kind or feature.get("id"))
-    kind = _KINDS.get(kind, kind)
-    # QuPath makes an annotation of what it does not know.
-    return kind if kind in _KINDS.values() else "annotation"
-
-
-def _class_of(properties: dict[str, Any]) -> tuple[str, ...]:
-    stated = properties.get("classification")
-    if isinstance(stated, dict):
-        names = stated.get("names") or [stated.get("name") or ""]
-    else:
-        names = [stated or ""]
-    return tuple(part for name in names for part in split_class(str(name)))
-
-
-def _parts(geometry: Any) -> tuple[list[Ring], Ring]:
-    """Return the rings (y, x) of a geometry, holes reversed, and its points (y, x)."""
-    kind = geometry["type"] if geometry else ""
-    polygons: list[Any] = []
-    points: list[Any] = []
-    if kind == "GeometryCollection":
-        parts = [_parts(one) for one in geometry["geometries"]]
-        return [ring for rings, _ in parts for ring in rings], _pairs([])
-    if kind in ("Polygon", "MultiPolygon"):
-        polygons = geometry["coordinates"] if kind == "MultiPolygon" else [geometry["coordinates"]]
-    elif kind in ("Point", "MultiPoint"):
-        points = geometry["coordinates"] if kind == "MultiPoint" else [geometry["coordinates"]]
-    # Lines show no cell.
-    return [ring for polygon in polygons for ring in _polygon(polygon)], _pairs(points)
-
-
-def _polygon(content: Any) -> list[Ring]:
-    rings = []
-    for index, coordinates in enumerate(content):
-        ring = _pairs(coordinates)
-        if len(ring) > 1 and (ring[0] == ring[-1]).all():
-            ring = ring[:-1]
-        if len(ring) < 3:
-            raise ValueError(f"an outline of {len(ring)} points")
-        y, x = (ring - ring[0]).T
-        area = x[:-1] @ y[1:] - x[1:] @ y[:-1]
-        # The first ring is the outline, the others are holes, whichever way they were drawn.
-        rings.append(ring if (area >= 0) == (index == 0) else ring[::-1])
-    return rings
-
-
-def _pairs(content: Any) -> Ring:
-    pairs = np.array([(float(y), float(x)) for x, y, *_ in content], np.float64).reshape(-1, 2)
-    if not np.isfinite(pairs).all():
-        raise ValueError("a coordinate is not finite")
-    return pairs

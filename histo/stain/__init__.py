@@ -4,6 +4,7 @@ from histo.stain.density import optical_density, stain_concentrations, stain_res
 from histo.stain.estimate import WhitePoint, estimate_stains, estimate_white_point
 from histo.stain.matrix import StainMatrix, load_stains, save_stains, stain_names
 from histo.stain.qc import FLAG_TEXT, StainCheck, check_stains, explain
+from histo.stain.regions import stains_from_regions
 
 __all__ = [
     "FLAG_TEXT",
@@ -20,4 +21,5 @@ __all__ = [
     "stain_concentrations",
     "stain_names",
     "stain_residual",
+    "stains_from_regions",
 ]

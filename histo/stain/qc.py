@@ -73,6 +73,10 @@ FLAG_TEXT = {
         "The colour of this stain lies far from the reference colour, but explains the slide much "
         "better, so it was used. Thresholds from other laboratories may not carry over."
     ),
+    "stain_region_mixed": (
+        "The region drawn for this stain holds more than one colour, so its vector lies between "
+        "them. Draw it on this stain alone."
+    ),
     "stain_vector_provisional": (
         "The colour of this stain is a guess that nothing on the slide confirmed: its intensities "
         "are not calibrated. Give a control, or a stain file of your own."
@@ -85,6 +89,7 @@ _NOT_FAILING = (
     "white_point_assumed",
     "stain_vector_kept",
     "stain_vector_unusual",
+    "stain_region_mixed",
 )
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from histo.slide import Slide
 
 __all__ = ["get_reader", "read_result", "read_slide"]
 
@@ -16,10 +19,6 @@ LayerData = tuple[Any, dict[str, Any], str]
 Paths = str | Sequence[str]
 
 _COLOURS = ("bop blue", "yellow", "magenta", "cyan", "gray")
-_POINT_SIZE_UM = 4.0
-# napari maps labels to given colours up to this number without further packages; larger slides
-# keep its own colours.
-_MOST_COLOURED = 65_000
 
 
 def get_reader(path: Paths) -> Callable[[Paths], list[LayerData]] | None:
@@ -28,7 +27,7 @@ def get_reader(path: Paths) -> Callable[[Paths], list[LayerData]] | None:
     Parameters
     ----------
     path : str or sequence of str
-        A slide, an OME-Zarr folder, or the result folder of a slide.
+        A slide, an OME-Zarr folder, the result folder of a slide, or GeoJSON of QuPath.
 
     Returns
     -------
@@ -47,7 +46,13 @@ def get_reader(path: Paths) -> Callable[[Paths], list[LayerData]] | None:
         return _read_result_of
     if place.is_dir():
         return _read_slide_of if (place / "zarr.json").is_file() or _is_zarr2(place) else None
-    return _read_slide_of if place.is_file() else None
+    if not place.is_file():
+        return None
+    if place.name.lower().endswith((".json", ".geojson", ".gz")):
+        from napari_histo.geojson import is_geojson
+
+        return _read_geojson_of if is_geojson(place) else None
+    return _read_slide_of
 
 
 def _is_zarr2(place: Path) -> bool:
@@ -56,6 +61,12 @@ def _is_zarr2(place: Path) -> bool:
 
 def _read_result_of(path: Paths) -> list[LayerData]:
     return read_result(path if isinstance(path, str) else path[0])
+
+
+def _read_geojson_of(path: Paths) -> list[LayerData]:
+    from napari_histo.geojson import read_geojson
+
+    return read_geojson(path if isinstance(path, str) else path[0])
 
 
 def _read_slide_of(path: Paths) -> list[LayerData]:
@@ -97,7 +108,14 @@ def read_slide(path: str | Path, *, pixel_size_um: float | None = None) -> list[
     common: dict[str, Any] = {
         **_placed(size, "micrometer" if known else "pixel"),
         "multiscale": True,
-        "metadata": {"histo": {"slide": slide.name, "pixel_size_um": size if known else None}},
+        "metadata": {
+            "histo": {
+                "slide": slide.name,
+                "path": str(Path(path).absolute()),
+                "pixel_size_um": size if known else None,
+                "pixel_size_yx_um": _sides(slide) if known else None,
+            }
+        },
     }
     if slide.kind == "brightfield":
         (levels,) = slide_levels(slide, size)
@@ -127,76 +145,25 @@ def read_result(folder: str | Path) -> list[LayerData]:
     Returns
     -------
     list of layer data tuples
-        ``nuclei`` (multiscale labels), ``negative cells`` (hidden) and ``positive cells``.
-        The points carry the cell table's columns as features.
+        ``nuclei`` (multiscale labels) and ``positive cells``, points that carry the cell
+        table's columns as features; see :mod:`napari_histo.layers`.
 
     Raises
     ------
     histo.errors.ResultError
         If the folder is not a result of histo.
     """
-    from histo.results import open_labels, read_slide_result
+    from histo.results import read_slide_result
+    from napari_histo.layers import folder_layers
 
     folder = Path(folder)
-    result = read_slide_result(folder)
-    layers: list[LayerData] = []
-    pyramid = folder / "nuclei.ome.zarr"
-    if pyramid.is_dir():
-        settings = {
-            **_placed(_label_pixel_size(pyramid), "micrometer"),
-            "name": f"{folder.name} nuclei",
-            "opacity": 0.4,
-        }
-        largest = int(result.cells["cell_id"].max()) if len(result.cells) else 0
-        if largest <= _MOST_COLOURED:
-            settings["colormap"] = _call_colours(result.cells)
-        layers.append((open_labels(pyramid), settings, "labels"))
-    return layers + _points(folder.name, result.cells)
+    return folder_layers(folder, read_slide_result(folder).cells)
 
 
-def _call_colours(cells: Any) -> Any:
-    """Colour each nucleus by its call; labels without a row in the table stay unseen."""
-    from napari.utils.colormaps import DirectLabelColormap
-
-    from histo.results import call_classes
-
-    codes, classes = call_classes(cells)
-    colours = [np.array([*one.rgb, 255]) / 255 for one in classes]
-    by_id = {
-        cell_id: colours[code]
-        for cell_id, code in zip(cells["cell_id"].tolist(), codes.tolist(), strict=True)
-    }
-    return DirectLabelColormap(color_dict={None: np.zeros(4), 0: np.zeros(4), **by_id})
-
-
-def _points(name: str, cells: Any) -> list[LayerData]:
-    from histo.results import call_classes
-
-    codes, classes = call_classes(cells)
-    words = np.array([one.label for one in classes] or [""], dtype=object)
-    colours = np.array([[*one.rgb, 255] for one in classes] or [[0] * 4]) / 255
-    quiet = np.isin(words, ["Negative", "Excluded"])[codes]
-    layers: list[LayerData] = []
-    for title, chosen, visible in (
-        ("negative cells", quiet, False),
-        ("positive cells" if quiet.any() or len(classes) > 1 else "cells", ~quiet, True),
-    ):
-        if not chosen.any():
-            continue
-        part = cells[chosen]
-        settings = {
-            "name": f"{name} {title}",
-            "features": part.assign(call=words[codes[chosen]]).reset_index(drop=True),
-            "face_color": colours[codes[chosen]],
-            "border_color": "black",
-            "border_width": 0.08,
-            "size": _POINT_SIZE_UM,
-            "units": ("micrometer", "micrometer"),
-            "visible": visible,
-            "metadata": {"histo": {"result": name}},
-        }
-        layers.append((part[["y_um", "x_um"]].to_numpy(), settings, "points"))
-    return layers
+def _sides(slide: Slide) -> tuple[float, float]:
+    """Return height and width of a pixel of level 0, which GeoJSON and QuPath count in."""
+    size = slide.pixel_size
+    return (slide.pixel_size_um,) * 2 if size is None else (size.y_um, size.x_um)
 
 
 def _placed(pixel_size_um: float, unit: str) -> dict[str, Any]:
@@ -206,14 +173,6 @@ def _placed(pixel_size_um: float, unit: str) -> dict[str, Any]:
         "translate": (pixel_size_um / 2, pixel_size_um / 2),
         "units": (unit, unit),
     }
-
-
-def _label_pixel_size(pyramid: Path) -> float:
-    import zarr
-
-    metadata: Any = zarr.open_group(str(pyramid), mode="r").attrs["ome"]
-    transforms = metadata["multiscales"][0]["datasets"][0]["coordinateTransformations"]
-    return float(transforms[0]["scale"][0])
 
 
 def _contrast(image: npt.NDArray[Any]) -> tuple[float, float]:

@@ -64,3 +64,14 @@ def test_nothing_finished_prints_no_table_of_metrics(capsys):
     text = capsys.readouterr().out
     assert "per mm²" not in text
     assert "0 slides finished, 1 failed" in text
+
+
+@pytest.mark.parametrize(
+    ("count", "words"), [(1234, "liver (1,234 cells)"), (0, "liver (regions left out)")]
+)
+def test_corrections_of_a_reader_are_told(capsys, count, words):
+    edited = SlideRow(ROW.facts, (*ROW.metrics, Metric("edited_cell_count", count, "cells")))
+    print_summary(BatchSummary(Path("out"), (edited,), (), ()), json=False)
+    assert f"With the corrections of a reader: {words}." in capsys.readouterr().out
+    print_summary(SUMMARY, json=False)
+    assert "corrections" not in capsys.readouterr().out

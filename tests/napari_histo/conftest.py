@@ -1,5 +1,6 @@
 """A slide and a result folder as histo writes them, painted here."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from histo.results import (
     write_slide_result,
 )
 
+ROOT = Path(__file__).resolve().parents[2]
 PIXEL_SIZE_UM = 0.5
 
 
@@ -89,3 +91,24 @@ def cell_table(rows, grade):
     cells["compartment"] = pd.Series(["tissue"] * len(rows), dtype="str")
     cells["flags"] = pd.Series([""] * len(rows), dtype="str")
     return cells[list(template.columns)]
+
+
+@pytest.fixture(scope="session")
+def analysed_once(tmp_path_factory):
+    """A part of the sample slide, and its result; tests get copies."""
+    from histo.pipeline import Settings, analyze_slide
+
+    out = tmp_path_factory.mktemp("analysed")
+    whole = tifffile.imread(ROOT / "sample_images" / "foxp3-dab_infiltrate.tif")
+    slide = out / "part of section.tif"
+    write_slide(slide, whole[100:740, 200:840])
+    analyze_slide(slide, Settings(panel="foxp3-dab"), folder=out / "results" / slide.stem)
+    return out
+
+
+@pytest.fixture
+def analysed(analysed_once, tmp_path):
+    """A slide and its result, to be changed at will: paths of both."""
+    place = tmp_path / "analysed"
+    shutil.copytree(analysed_once, place)
+    return place / "part of section.tif", place / "results" / "part of section"

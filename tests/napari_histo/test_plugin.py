@@ -48,7 +48,10 @@ def test_commands_point_at_modules_never_at_the_package(manifest):
 
 def test_every_command_is_used_once(manifest):
     parts = manifest.contributions
-    used = [entry.command for entry in (*parts.readers, *parts.writers, *parts.sample_data)]
+    used = [
+        entry.command
+        for entry in (*parts.readers, *parts.writers, *parts.sample_data, *parts.widgets)
+    ]
     assert sorted(used) == sorted(command.id for command in parts.commands)
 
 
@@ -179,11 +182,16 @@ def test_a_result_is_labels_and_points(painted):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # napari's own, on import
         layers = get_reader(str(painted.folder))([str(painted.folder)])
-    labels, negative, positive = layers
-    assert [kind for _, _, kind in layers] == ["labels", "points", "points"]
-    np.testing.assert_array_equal(labels[0][0][:], painted.labels)
-    assert labels[1]["translate"] == (0.25, 0.25)
-    assert (negative[1]["visible"], positive[1]["visible"]) == (False, True)
+    labels, positive = layers
+    assert [kind for _, _, kind in layers] == ["labels", "points"]
+    levels, settings, _ = labels
+    grades = np.concatenate([[0], painted.cells["foxp3_grade"]])[painted.labels]
+    names = ["", "Excluded", "Negative", "1+", "2+", "3+"]
+    assert settings["features"]["call"].tolist() == names
+    expected = np.where(painted.labels > 0, 2 + grades, 0)
+    for index, level in enumerate(levels):
+        np.testing.assert_array_equal(level[:], expected[:: 2**index, :: 2**index])
+    assert settings["translate"] == (0.25, 0.25)
     places, settings, _ = positive
     expected = painted.cells[painted.cells["foxp3_positive"]]
     np.testing.assert_array_equal(places, expected[["y_um", "x_um"]])

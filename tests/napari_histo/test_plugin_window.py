@@ -38,16 +38,13 @@ def shown(viewer, qapp):
 def test_a_slide_and_its_result_lie_over_each_other(viewer, painted, qapp):
     viewer.open(painted.slide, plugin="napari-histo")
     viewer.open(painted.folder, plugin="napari-histo")
-    image, labels, negative, positive = viewer.layers
+    image, labels, positive = viewer.layers
     assert (image.rgb, image.multiscale, labels.multiscale) == (True, True, True)
     assert (len(image.data), len(labels.data)) == (2, 3)
-    assert not negative.visible
-    counts = painted.cells["foxp3_positive"].value_counts()
-    assert (len(positive.data), len(negative.data)) == (counts[True], counts[False])
+    assert len(positive.data) == painted.cells["foxp3_positive"].sum()
     # Every point lies on the nucleus of its own number.
     for row in positive.features.iloc[::50].itertuples():
-        level, value = labels.get_value((row.y_um, row.x_um), world=True)
-        assert value == row.cell_id, level
+        assert labels.data[0].cell_at(row.y_um, row.x_um) == row.cell_id
     strong = painted.cells[painted.cells["foxp3_grade"] == 3].iloc[3]
     viewer.camera.center = (0, strong["y_um"], strong["x_um"])
     viewer.camera.zoom = 20
@@ -83,3 +80,16 @@ def test_samples_open(viewer, sample, qapp):
     assert len(viewer.layers) >= (2 if sample == "fluorescence" else 1)
     picture = shown(viewer, qapp)
     assert picture.std() > 5, "something is to be seen"
+
+
+def test_with_a_widget_open_the_scale_bar_is_shown_in_micrometres(viewer, painted, qapp):
+    from napari_histo.session import Session
+
+    viewer.open(painted.slide, plugin="napari-histo")
+    assert not viewer.scale_bar.visible
+    Session.of(viewer)
+    assert viewer.scale_bar.visible
+    assert [str(unit) for unit in viewer.layers[0].units] == ["micrometer"] * 2
+    viewer.scale_bar.visible = False
+    viewer.layers.selection.clear()
+    assert not viewer.scale_bar.visible, "who hides it is not overruled"

@@ -21,6 +21,7 @@ def test_the_built_in_panels():
         "foxp3-dab+rankl-red",
         "foxp3-rankl-if",
         "he",
+        "lung-he",
         "nuclei-if",
     }
     for name in panel_names():

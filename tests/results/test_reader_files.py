@@ -91,7 +91,9 @@ def test_excluded_cells_are_left_out_on_both_sides(make_result, nuclei, tmp_path
     folder = make_result(tmp_path / "s1", nuclei, positive=positive, compartment=compartment)
     own, exported = read_cells(folder), read_cells(folder / "cells.geojson", pixel_size_um=UM)
     assert len(own.cells) == len(exported.cells) == 9
-    assert own.notes == ("left out as in the metrics, in artefacts: 3 of 12 cells",)
+    assert own.notes == (
+        "left out as in the metrics (in artefacts, or taken out by hand): 3 of 12 cells",
+    )
     assert exported.notes == ("left out, of the class Excluded or Ignore*: 3 objects",)
     assert_same(own, exported)
 

@@ -1,0 +1,40 @@
+"""What a run leaves in a result folder, beside its tables, and where its pixels lie."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["FOUND", "LABELS", "OUTLINES", "VIEWS", "WINDOW", "level0_um"]
+
+LABELS, OUTLINES, VIEWS = "nuclei.ome.zarr", "outlines.parquet", "views.npz"
+
+WINDOW = "window.npz"
+"""Where cells can be: valid tissue, as far out as cells are counted."""
+
+FOUND = "found"
+"""Where an edited result keeps the cells and areas as the machine found them."""
+
+
+def level0_um(slide: Mapping[str, Any]) -> tuple[float, float]:
+    """Return the pixel size (y, x) of level 0 in µm.
+
+    Parameters
+    ----------
+    slide : mapping
+        ``slide`` of the manifest.
+
+    Returns
+    -------
+    tuple of 2 float
+
+    Examples
+    --------
+    >>> level0_um({"pixel_size_um": 0.5, "pixel_size_y_um": None, "pixel_size_x_um": None})
+    (0.5, 0.5)
+    """
+    mean = slide["pixel_size_um"]
+    return (
+        float(slide.get("pixel_size_y_um") or mean),
+        float(slide.get("pixel_size_x_um") or mean),
+    )

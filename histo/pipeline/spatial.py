@@ -1,0 +1,96 @@
+"""Metrics of space: on the tissue that the survey outlined, kept beside the result.
+
+The room of space loads numba, which opening a result does not need: it is imported in functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from histo.errors import ResultError
+from histo.metrics import Metric
+from histo.panel import Panel, Thresholds
+from histo.pipeline.files import WINDOW
+
+if TYPE_CHECKING:
+    from histo.pipeline.survey import Survey
+    from histo.space import Window
+
+__all__ = ["read_window", "save_window", "space_of"]
+
+
+def save_window(folder: Path, survey: Survey) -> Window:
+    """Write the window of a slide, and return it.
+
+    Parameters
+    ----------
+    folder : Path
+    survey : Survey
+        With what the tiles showed to be out of focus.
+
+    Returns
+    -------
+    Window
+    """
+    from histo.pipeline.survey import with_reach
+    from histo.space import Window
+
+    mask = with_reach(survey.tissue, survey.pixel_size_um) & (survey.artefacts == 0)
+    if survey.region is not None:
+        mask &= survey.region.coverage >= 0.5
+    with (folder / WINDOW).open("wb") as stream:
+        np.savez_compressed(stream, mask=mask, pixel_size_um=np.float64(survey.pixel_size_um))
+    return Window(mask, survey.pixel_size_um)
+
+
+def read_window(folder: Path, regions_um: Sequence[npt.NDArray[np.float64]] = ()) -> Window:
+    """Read the window of a result, without the regions that were excluded by hand.
+
+    Parameters
+    ----------
+    folder : Path
+    regions_um : sequence of float64 (N, 2)
+        Polygons (y, x) in µm.
+
+    Returns
+    -------
+    Window
+
+    Raises
+    ------
+    ResultError
+        If it is missing or damaged.
+    """
+    from skimage.draw import polygon2mask
+
+    from histo.space import Window
+
+    try:
+        with (folder / WINDOW).open("rb") as stream, np.load(stream) as stored:
+            mask, um = stored["mask"].astype(bool), float(stored["pixel_size_um"])
+    except (OSError, KeyError, ValueError) as error:
+        raise ResultError(
+            f"{folder.name}: {WINDOW} is missing or damaged ({type(error).__name__}); run the "
+            "slide again with --force."
+        ) from error
+    for polygon in regions_um:
+        inside = polygon2mask(mask.shape, np.asarray(polygon) / um - 0.5)  # type: ignore[no-untyped-call]
+        mask &= ~inside
+    return Window(mask, um)
+
+
+def space_of(
+    cells: pd.DataFrame, panel: Panel, thresholds: Mapping[str, Thresholds], window: Window
+) -> tuple[Metric, ...]:
+    """Return the metrics of space of a slide with calls; none for a panel without markers."""
+    from histo.space import space_metrics
+
+    if not panel.markers:
+        return ()
+    return tuple(space_metrics(cells, panel, window, thresholds=thresholds))
