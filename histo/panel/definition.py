@@ -220,6 +220,8 @@ class Panel(_Frozen):
         A nucleus whose mean residual is beyond this, either way, has the flag ``pigment``.
     markers : tuple of Marker
     attribution : tuple of Attribution
+    regions : {"lung"}, or None
+        What is looked for beside cells: metastatic foci in a lung (brightfield only).
 
     Examples
     --------
@@ -242,6 +244,7 @@ class Panel(_Frozen):
     pigment_residual_od: Positive = 0.15
     markers: tuple[Marker, ...] = ()
     attribution: tuple[Attribution, ...] = ()
+    regions: Literal["lung"] | None = None
 
     @model_validator(mode="after")
     def _fits_together(self) -> Panel:
@@ -277,8 +280,8 @@ class Panel(_Frozen):
                 self.check_learned(marker)
 
     def _check_channels(self) -> None:
-        if self.stains is not None:
-            raise ValueError('stains is for kind = "brightfield"')
+        if self.stains is not None or self.regions is not None:
+            raise ValueError('stains and regions are for kind = "brightfield"')
         names = [c.name for c in self.channels]
         if self.nuclear_channel not in names:
             raise ValueError(

@@ -13,6 +13,7 @@ from histo.errors import ModelError, SlideError
 from histo.nuclei import ModelCard, load_model
 from histo.panel import Panel
 from histo.pipeline.corrected import set_edits_aside
+from histo.pipeline.lung import save_lung
 from histo.pipeline.measure import Workplace, measure_slide
 from histo.pipeline.numbers import call_and_count, threshold_flags, thresholds_record
 from histo.pipeline.pictures import save_views
@@ -108,6 +109,9 @@ def analyze_slide(
             cells, thresholds, metrics = call_and_count(cells, panel, settings.thresholds, areas)
             tell("who is near whom", 0.0)
             metrics += space_of(cells, panel, thresholds, save_window(partial, survey))
+            if panel.regions == "lung":
+                tell("lung and foci", 0.0)
+                metrics += save_lung(partial, place, cells)
             edits, set_aside = set_edits_aside(Path(folder), partial)
             flags = _flags(place) + threshold_flags(thresholds) + set_aside
             tell("writing", 0.0)

@@ -22,7 +22,7 @@ from histo.errors import EditError, ResultError
 from histo.metrics import Metric, SlideAreas
 from histo.panel import Panel, Thresholds
 from histo.panel.thresholds import Request
-from histo.pipeline.files import FOUND, LABELS, OUTLINES, VIEWS, WINDOW
+from histo.pipeline.files import FOUND, LABELS, LUNG_FILES, OUTLINES, VIEWS, WINDOW
 from histo.pipeline.numbers import call_and_count, threshold_flags, thresholds_record
 from histo.pipeline.spatial import read_window, space_of
 from histo.pipeline.writing import write_calls
@@ -187,10 +187,19 @@ def rewrite_result(
     }
     window = read_window(folder, corrected.corrections.regions_um)
     space = space_of(corrected.cells, found.panel, corrected.thresholds, window)
-    metrics = (*corrected.metrics, *space)
+    lung = _lung(folder, found.panel)
+    metrics = (*corrected.metrics, *space, *lung)
     result = SlideResult(corrected.cells, metrics, corrected.areas, manifest)
     logs = sorted(path.name for path in folder.glob("edits*.jsonl"))
-    keep = [LABELS, OUTLINES, VIEWS, WINDOW, *logs, *([FOUND] if corrected.corrections else [])]
+    keep = [
+        LABELS,
+        OUTLINES,
+        VIEWS,
+        WINDOW,
+        *(LUNG_FILES if lung else ()),
+        *logs,
+        *([FOUND] if corrected.corrections else []),
+    ]
     with result_folder(folder, keep=keep) as partial:
         if corrected.corrections and not (partial / FOUND).is_dir():
             for name in _TABLES:
@@ -208,6 +217,15 @@ def rewrite_result(
                 "run again (nothing was replaced)."
             )
     return result
+
+
+def _lung(folder: Path, panel: Panel) -> tuple[Metric, ...]:
+    """Return what was stored of a lung; edits of cells do not change it."""
+    if panel.regions != "lung":
+        return ()
+    from histo.pipeline.lung import read_lung
+
+    return read_lung(folder)
 
 
 def set_edits_aside(folder: Path, partial: Path) -> tuple[dict[str, Any], tuple[str, ...]]:

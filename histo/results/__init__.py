@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from histo.results.annotations import Annotation, mask_rings, write_annotations
     from histo.results.bland_altman import draw_bland_altman
     from histo.results.calls import CallClass, call_classes, called_markers
     from histo.results.channels import show_channels
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from histo.results.gallery import GalleryCell, choose_cells, draw_gallery
     from histo.results.geojson import GEOJSON_NAMES, measurement_name, write_geojson
     from histo.results.labels import LabelWriter, open_labels
+    from histo.results.lung_picture import draw_lung
     from histo.results.outlines import DRAWN_OUTLINES, Outlines, OutlineWriter, Rings, read_outlines
     from histo.results.overview import Caption, draw_overview
     from histo.results.provenance import (
@@ -47,6 +49,7 @@ __all__ = [
     "DRAWN_OUTLINES",
     "GEOJSON_NAMES",
     "RESEARCH_USE",
+    "Annotation",
     "CallClass",
     "Caption",
     "CellFile",
@@ -66,9 +69,11 @@ __all__ = [
     "draw_bland_altman",
     "draw_field",
     "draw_gallery",
+    "draw_lung",
     "draw_overview",
     "input_record",
     "make_manifest",
+    "mask_rings",
     "measurement_name",
     "open_labels",
     "read_cells",
@@ -83,6 +88,7 @@ __all__ = [
     "show_channels",
     "software_record",
     "take_over",
+    "write_annotations",
     "write_geojson",
     "write_metrics_csv",
     "write_png",
@@ -90,6 +96,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Annotation": "annotations",
     "CallClass": "calls",
     "Caption": "overview",
     "CellFile": "reader",
@@ -112,9 +119,11 @@ _HOMES = {
     "draw_bland_altman": "bland_altman",
     "draw_field": "field",
     "draw_gallery": "gallery",
+    "draw_lung": "lung_picture",
     "draw_overview": "overview",
     "input_record": "provenance",
     "make_manifest": "provenance",
+    "mask_rings": "annotations",
     "measurement_name": "geojson",
     "open_labels": "labels",
     "read_cells": "reader",
@@ -129,6 +138,7 @@ _HOMES = {
     "show_channels": "channels",
     "software_record": "provenance",
     "take_over": "folder",
+    "write_annotations": "annotations",
     "write_geojson": "geojson",
     "write_metrics_csv": "slide_result",
     "write_png": "drawing",

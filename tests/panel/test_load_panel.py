@@ -79,7 +79,7 @@ def test_an_unknown_panel_lists_the_known(tmp_path):
         (HEAD + '[[channels]]\nname = "dapi"', "channels .* are for kind"),
         (CHANNELS.replace('= "dapi"\n[', '= "x"\n['), "nuclear_channel must name one of the"),
         (CHANNELS + MARKER, 'marker "cd8" is in plane "dab", but the channels are dapi'),
-        (CHANNELS.replace("nuclear", 'stains = "he"\nnuclear'), "stains is for kind"),
+        (CHANNELS.replace("nuclear", 'stains = "he"\nnuclear'), "stains and regions are for kind"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_sentence(text, message):

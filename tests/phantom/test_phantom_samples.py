@@ -12,21 +12,22 @@ import tifffile
 FOLDER = Path(__file__).resolve().parents[2] / "sample_images"
 
 
-def _load_script():
-    spec = importlib.util.spec_from_file_location("sample_paint", FOLDER / "paint.py")
+def _load_script(name="paint"):
+    spec = importlib.util.spec_from_file_location(f"sample_{name}", FOLDER / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
 
 
-SCRIPT = _load_script()
+SCRIPT, LUNG = _load_script(), _load_script("paint_lung")
 SAMPLES = {sample.file: sample for sample in SCRIPT.SAMPLES}
 
 
 def test_the_folder_holds_the_samples_and_no_others():
-    assert {path.name for path in FOLDER.glob("*.tif")} == set(SAMPLES)
-    assert {path.name for path in FOLDER.glob("*.csv")} == {s.truth.name for s in SCRIPT.SAMPLES}
+    tables = {s.truth.name for s in SCRIPT.SAMPLES}
+    assert {path.name for path in FOLDER.glob("*.tif")} == {*SAMPLES, LUNG.FILE}
+    assert {path.name for path in FOLDER.glob("*.csv")} == {*tables, LUNG.TRUTH.name}
 
 
 def test_every_panel_has_a_sample():
@@ -86,3 +87,12 @@ def test_the_readme_states_the_true_numbers():
                 assert int(cell.split()[0]) == truth[column].sum()
             else:
                 assert cell == "-"
+
+
+def test_the_lung_is_what_its_recipe_paints():
+    path = FOLDER / LUNG.FILE
+    assert path.stat().st_size <= 1_500_000
+    phantom = LUNG.paint()
+    pd.testing.assert_frame_equal(pd.read_csv(LUNG.TRUTH), phantom.foci.round(2), check_dtype=False)
+    stored = tifffile.imread(path)
+    assert np.abs(stored.astype(float) - phantom.image).mean() < 5.0  # JPEG

@@ -1,0 +1,91 @@
+"""The panel for lungs: foci in every file of the result, and again without the slide."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from histo.cli.demo import sample_slides
+from histo.errors import ResultError
+from histo.pipeline import Settings, analyze_slide, recompute
+from histo.results import read_region
+
+
+@pytest.fixture(scope="module")
+def sample():
+    return sample_slides()["lung-he"][0]
+
+
+@pytest.fixture(scope="module")
+def result(sample, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("lung") / "section"
+    return folder, analyze_slide(sample, Settings("lung-he"), folder=folder)
+
+
+def values(result):
+    return {metric.name: metric.value for metric in result.metrics}
+
+
+def test_every_painted_focus_is_found_with_its_area_and_nothing_else(result, sample):
+    folder, run = result
+    truth = pd.read_csv(sample.with_name("lung-he_section.truth.csv"))
+    foci = pd.read_csv(folder / "foci.csv", encoding="utf-8-sig")
+    assert len(foci) == len(truth)
+    for true in truth.itertuples():
+        away = np.hypot(foci["x_um"] - true.x_um, foci["y_um"] - true.y_um)
+        assert away.min() < 10
+        assert foci["area_um2"][away.idxmin()] == pytest.approx(true.area_um2, rel=0.1)
+    found = values(run)
+    assert found["lung_foci_count"] == len(truth)
+    assert found["lung_foci_area_mm2"] * 1e6 == pytest.approx(truth["area_um2"].sum(), rel=0.02)
+    burden = 100 * found["lung_foci_area_mm2"] / found["lung_lobe_area_mm2"]
+    assert found["lung_burden_percent"] == pytest.approx(burden)
+    reasons = {one["reason"] for one in json.loads((folder / "lung.json").read_text())["refused"]}
+    assert {"lymphoid", "outside"} <= reasons
+
+
+def test_annotations_hold_the_areas_of_the_metrics(result):
+    folder, run = result
+    features = json.loads((folder / "regions.geojson").read_text())["features"]
+    kinds = [one["properties"]["classification"]["name"] for one in features]
+    assert kinds.count("Metastasis") == values(run)["lung_foci_count"]
+    assert {"Lung", "Metastasis"} <= set(kinds)
+    assert len({one["id"] for one in features}) == len(features)
+
+    def area(feature):
+        shape = feature["geometry"]
+        several = shape["type"] == "MultiPolygon"
+        total = 0.0
+        for polygon in shape["coordinates"] if several else [shape["coordinates"]]:
+            for number, ring in enumerate(polygon):
+                x, y = np.array(ring).T
+                size = abs(np.dot(x[:-1], y[1:]) - np.dot(x[1:], y[:-1])) / 2
+                total += -size if number else size
+        return total
+
+    for feature in features:  # a pixel of the slide is 1 µm² here
+        measured = feature["properties"]["measurements"]["Area µm^2"]
+        assert area(feature) == pytest.approx(measured, rel=1e-3)
+    assert read_region(folder / "regions.geojson", pixel_size_um=1.0).count > 4
+
+
+def test_other_numbers_keep_the_lung(result):
+    folder, run = result
+    before = (folder / "regions.geojson").read_bytes(), (folder / "lung.png").read_bytes()
+    again = recompute(folder, {})
+    assert values(again) == pytest.approx(values(run), nan_ok=True)
+    assert before == (
+        (folder / "regions.geojson").read_bytes(),
+        (folder / "lung.png").read_bytes(),
+    )
+
+
+def test_a_lost_file_is_named(result, tmp_path):
+    import shutil
+
+    copy = tmp_path / "section"
+    shutil.copytree(result[0], copy)
+    (copy / "lung.json").write_text("{}")
+    with pytest.raises(ResultError, match=r"lung\.json is missing or damaged"):
+        recompute(copy, {})
