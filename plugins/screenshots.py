@@ -32,8 +32,9 @@ def analysed(folder: Path) -> tuple[Path, Path]:
     """Copy the sample slide and analyse it; return the slide and its result folder."""
     from histo.pipeline import Settings, analyze_slide
 
+    for section in SLIDE.parent.glob("foxp3-dab_*.tif"):
+        shutil.copy(section, folder)
     slide = folder / SLIDE.name
-    shutil.copy(SLIDE, slide)
     result = folder / "results" / SLIDE.stem
     analyze_slide(slide, Settings(panel="foxp3-dab"), folder=result)
     return slide, result
@@ -78,7 +79,7 @@ def widgets() -> list[tuple[str, str]]:
     ]
 
 
-def show_something(name: str, widget: Any) -> None:
+def show_something(name: str, widget: Any, sections: Path) -> None:
     """Bring a widget into the state that says most about it."""
     if name == "review":
         widget.cells.step(1)
@@ -90,8 +91,9 @@ def show_something(name: str, widget: Any) -> None:
     elif name == "recount":
         widget.begin_button.click()
     elif name == "batch":
-        widget.folder.setText(str(SLIDE.parent))
+        widget.folder.setText(str(sections))
         widget.look()
+        wait_until(lambda: bool(widget.slides))
 
 
 def take(out: Path, chosen: list[str], slide: Path, result: Path) -> None:
@@ -114,7 +116,7 @@ def take(out: Path, chosen: list[str], slide: Path, result: Path) -> None:
         if name not in ("analyse", "batch"):
             Session.of(viewer).open_result(result)
         wait(1.5)
-        show_something(name, widget)
+        show_something(name, widget, slide.parent)
         wait(1.5)
         save(viewer, out / f"napari_{name}.jpg")
         if name == "results":
@@ -137,8 +139,13 @@ def main() -> None:
     out: Path = given.out
     out.mkdir(parents=True, exist_ok=True)
     warnings.simplefilter("ignore")
-    with tempfile.TemporaryDirectory() as folder:
-        take(out, given.widgets, *analysed(Path(folder)))
+    # A short name, since it is seen in the pictures.
+    folder = Path(tempfile.gettempdir()) / "sections"
+    folder.mkdir()
+    try:
+        take(out, given.widgets, *analysed(folder))
+    finally:
+        shutil.rmtree(folder)
 
 
 if __name__ == "__main__":
