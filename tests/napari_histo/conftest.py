@@ -1,6 +1,7 @@
 """A slide and a result folder as histo writes them, painted here."""
 
 import shutil
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,19 @@ from histo.results import (
 
 ROOT = Path(__file__).resolve().parents[2]
 PIXEL_SIZE_UM = 0.5
+
+
+@pytest.fixture
+def viewer(make_napari_viewer):
+    """A real window in which napari knows the plugin."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from npe2 import PluginManager, PluginManifest
+
+        manager = PluginManager.instance()
+        if "napari-histo" not in manager:
+            manager.register(PluginManifest.from_file(ROOT / "plugins/napari_histo/napari.yaml"))
+        return make_napari_viewer(show=True)
 
 
 @dataclass(frozen=True)

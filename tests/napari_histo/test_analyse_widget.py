@@ -2,7 +2,6 @@
 
 import json
 import sys
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -38,16 +37,8 @@ def settings_file(tmp_path):
 
 
 @pytest.fixture
-def viewer(make_napari_viewer, settings_file):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from npe2 import PluginManager, PluginManifest
-
-        manager = PluginManager.instance()
-        if "napari-histo" not in manager:
-            manifest = ROOT / "plugins" / "napari_histo" / "napari.yaml"
-            manager.register(PluginManifest.from_file(manifest))
-        return make_napari_viewer(show=True)
+def viewer(settings_file, viewer):
+    return viewer
 
 
 @pytest.fixture

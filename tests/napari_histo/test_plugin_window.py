@@ -1,6 +1,5 @@
 """The plugin in a real napari window."""
 
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -15,18 +14,6 @@ pytestmark = [
 ]
 
 MANIFEST = Path(__file__).resolve().parents[2] / "plugins" / "napari_histo" / "napari.yaml"
-
-
-@pytest.fixture
-def viewer(make_napari_viewer):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from npe2 import PluginManager, PluginManifest
-
-        manager = PluginManager.instance()
-        if "napari-histo" not in manager:
-            manager.register(PluginManifest.from_file(MANIFEST))
-        return make_napari_viewer(show=True)
 
 
 def shown(viewer, qapp):

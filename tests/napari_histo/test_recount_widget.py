@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import sys
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -33,18 +32,6 @@ def analysed(tmp_path_factory):
     shutil.copy(ROOT / "sample_images" / "foxp3-dab_infiltrate.tif", slide)
     analyze_slide(slide, Settings("foxp3-dab"), folder=out / "section 3")
     return out
-
-
-@pytest.fixture
-def viewer(make_napari_viewer):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from npe2 import PluginManager, PluginManifest
-
-        manager = PluginManager.instance()
-        if "napari-histo" not in manager:
-            manager.register(PluginManifest.from_file(ROOT / "plugins/napari_histo/napari.yaml"))
-        return make_napari_viewer(show=True)
 
 
 @pytest.fixture

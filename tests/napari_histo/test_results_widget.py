@@ -19,11 +19,6 @@ pytestmark = [
 
 
 @pytest.fixture
-def viewer(make_napari_viewer):
-    return make_napari_viewer(show=True)
-
-
-@pytest.fixture
 def results(viewer, analysed):
     from napari_histo.results import ResultsWidget
 

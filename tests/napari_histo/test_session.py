@@ -133,11 +133,6 @@ def test_classes_are_the_same_whatever_occurs():
 
 
 @pytest.fixture
-def viewer(make_napari_viewer):
-    return make_napari_viewer(show=True)
-
-
-@pytest.fixture
 def session(viewer):
     from napari_histo.session import Session
 

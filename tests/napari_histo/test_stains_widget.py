@@ -4,7 +4,6 @@ import json
 import sys
 import time
 import tomllib
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -69,18 +68,6 @@ def slide(tmp_path_factory):
         resolution=(per_cm, per_cm), resolutionunit="CENTIMETER",
     )  # fmt: skip
     return path
-
-
-@pytest.fixture
-def viewer(make_napari_viewer):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from npe2 import PluginManager, PluginManifest
-
-        manager = PluginManager.instance()
-        if "napari-histo" not in manager:
-            manager.register(PluginManifest.from_file(ROOT / "plugins/napari_histo/napari.yaml"))
-        return make_napari_viewer(show=True)
 
 
 @pytest.fixture
