@@ -13,7 +13,7 @@ from histo.batch.run import (
     recompute_folder,
     result_folders,
 )
-from histo.batch.tables import Failure, SlideRow
+from histo.batch.tables import Failure, SlideRow, refresh_tables
 
 __all__ = [
     "BatchEvent",
@@ -35,6 +35,7 @@ __all__ = [
     "merge_summaries",
     "pair_files",
     "recompute_folder",
+    "refresh_tables",
     "result_folders",
     "write_evaluation",
 ]

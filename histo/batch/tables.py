@@ -13,9 +13,9 @@ from histo.errors import ResultError
 from histo.metrics import Metric, metrics_from_json, metrics_row, metrics_to_json
 from histo.results import read_manifest, replace_file, write_metrics_csv
 
-__all__ = ["Failure", "SlideRow", "Tables", "read_slide_row"]
+__all__ = ["Failure", "SlideRow", "Tables", "read_slide_row", "refresh_tables"]
 
-_FAILURES = "failures.json"
+_FAILURES, _METRICS = "failures.json", "metrics.csv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +199,7 @@ class Tables:
         # Finished slides settle the order of the columns; a failure has only the first ones.
         columns = dict.fromkeys(name for row in finished for name in row.columns())
         write_metrics_csv(
-            self.out / "metrics.csv",
+            self.out / _METRICS,
             [{**dict.fromkeys(columns), **row.columns()} for row in every],
         )
         write_metrics_csv(
@@ -251,3 +251,28 @@ def _read_failures(path: Path) -> dict[str, Failure]:
         }
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return {}  # absent or damaged: the failed slides are tried again anyway
+
+
+def refresh_tables(out: Path) -> None:
+    """Bring the tables of a folder of results up to date, after one of its slides was reviewed.
+
+    Parameters
+    ----------
+    out : Path
+        Where there is no ``metrics.csv`` yet, none is made.
+
+    Raises
+    ------
+    ResultError
+        If they cannot be written; the former ones stay.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> out = Path(tempfile.mkdtemp())
+    >>> refresh_tables(out)
+    >>> list(out.iterdir())
+    []
+    """
+    if (out / _METRICS).is_file():
+        Tables(out).write()

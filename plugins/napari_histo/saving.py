@@ -11,7 +11,7 @@ __all__ = ["save"]
 
 
 def save(arguments: dict[str, Any], tell: Tell, report: Report) -> dict[str, Any]:
-    """Write a result anew with its edits, and with these cut-offs.
+    """Write a result anew with its edits and with these cut-offs, and its row of metrics.csv.
 
     Parameters
     ----------
@@ -31,6 +31,7 @@ def save(arguments: dict[str, Any], tell: Tell, report: Report) -> dict[str, Any
     HistoError
         If the folder is no result, cannot be written, or was edited meanwhile.
     """
+    from histo.batch import refresh_tables
     from histo.review import Review
 
     tell("reading the result", 0.0)
@@ -38,4 +39,6 @@ def save(arguments: dict[str, Any], tell: Tell, report: Report) -> dict[str, Any
     review.set_thresholds(arguments["thresholds"])
     tell("writing tables and pictures", 0.3)
     review.save()
+    tell("writing the table of all slides", 0.9)
+    refresh_tables(review.folder.parent)
     return {}

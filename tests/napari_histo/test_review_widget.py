@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "plugins"))
@@ -252,6 +253,8 @@ def test_an_edit_is_saved_and_there_again(review, viewer, analysed, qtbot):
     from qtpy.QtCore import Qt
 
     _, folder = analysed
+    table = folder.parent / "metrics.csv"
+    table.write_text("slide\n", encoding="utf-8")  # of former numbers
     session = review._session
     review.edits.name.setText("Dr. Vogel")
     review.edits.name.editingFinished.emit()
@@ -271,6 +274,7 @@ def test_an_edit_is_saved_and_there_again(review, viewer, analysed, qtbot):
     session.close_result()
     stored = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["metrics"]
     assert next(one["value"] for one in stored if one["name"] == "foxp3_count") == count
+    assert pd.read_csv(table, encoding="utf-8-sig")["foxp3_count"].tolist() == [count]
     session.open_result(folder)
     assert bool(session.review.cells.set_index("cell_id").at[cell, "foxp3_positive"]) is not before
 
