@@ -148,7 +148,7 @@ def _print_truth(summary: BatchSummary, samples: Sequence[Path]) -> None:
     if rows:
         print_table(
             "Counted / painted (a score on painted images is no accuracy on tissue)",
-            ["slide", "cells", "FOXP3+", "RANKL+"],
+            ["slide", "cells", "FOXP3+", "RANKL+", "foci"],
             rows,
         )
     typer.echo(
@@ -157,11 +157,11 @@ def _print_truth(summary: BatchSummary, samples: Sequence[Path]) -> None:
     )
 
 
-_COUNTS = ("cell_count", "foxp3_count", "rankl_count")
+_COUNTS = ("cell_count", "foxp3_count", "rankl_count", "lung_foci_count")
 
 
 def _painted(sample: Path) -> dict[str, int]:
-    """Count the nuclei and the positive cells in a sample's truth table, if it has one."""
+    """Count the nuclei and positive cells, or the foci, in a sample's truth table if it has one."""
     from histo.slide import slide_name
 
     table = sample.with_name(f"{slide_name(sample)}.truth.csv")
@@ -169,6 +169,8 @@ def _painted(sample: Path) -> dict[str, int]:
         return {}
     with table.open(encoding="utf-8-sig", newline="") as stream:
         cells = list(csv.DictReader(stream))
+    if cells and "focus_id" in cells[0]:
+        return {"lung_foci_count": len(cells)}
     counts = {"cell_count": len(cells)}
     for marker in ("foxp3", "rankl"):
         column = f"{marker}_positive"
