@@ -40,6 +40,9 @@ def print_summary(summary: BatchSummary, *, json: bool) -> None:
     shares = list(_share_rows(summary.rows))
     if shares:
         print_table("Which cells the signal comes from", _SHARE_COLUMNS, shares)
+    lungs = list(_lung_rows(summary.rows))
+    if lungs:
+        print_table("Metastases in the lung [95 % interval]", _LUNG_COLUMNS, lungs)
     if summary.failed:
         print_table(
             "Failed: these slides have no numbers",
@@ -170,6 +173,23 @@ def _share_rows(rows: Iterable[SlideRow]) -> Iterable[Sequence[str]]:
                     _with_interval(blocks),
                     _range(metric.sensitivity_low, metric.sensitivity_high),
                 ]
+
+
+_LUNG_COLUMNS = ("slide", "foci", "per cm²", "from 100 µm on", "lung, mm²", "burden, %")
+
+
+def _lung_rows(rows: Iterable[SlideRow]) -> Iterable[Sequence[str]]:
+    for row in rows:
+        metrics = {metric.name: metric for metric in row.metrics}
+        if "lung_foci_count" in metrics:
+            yield [
+                row.facts["slide"],
+                _with_interval(metrics["lung_foci_count"]),
+                _with_interval(metrics["lung_foci_per_cm2"]),
+                _number(metrics["lung_foci_count_from_100um"]),
+                _number(metrics["lung_lobe_area_mm2"]),
+                _number(metrics["lung_burden_percent"]),
+            ]
 
 
 def _in_words(name: str) -> str:

@@ -81,6 +81,16 @@ def test_other_numbers_keep_the_lung(result):
     )
 
 
+def test_the_foci_are_printed(result, capsys):
+    from histo.batch import recompute_folder
+    from histo.cli.report import print_summary
+
+    print_summary(recompute_folder(result[0], {}), json=False)
+    printed = capsys.readouterr().out
+    assert "Metastases in the lung" in printed
+    assert any(line.split()[:2] == ["section", "4"] for line in printed.splitlines())
+
+
 def test_a_lost_file_is_named(result, tmp_path):
     import shutil
 
