@@ -6,7 +6,7 @@ from typing import Any
 
 from napari_histo.reader import LayerData, read_slide
 
-__all__ = ["duplex", "fluorescence", "foxp3", "immunohistochemistry", "rankl"]
+__all__ = ["duplex", "fluorescence", "foxp3", "immunohistochemistry", "lung", "rankl"]
 
 
 def foxp3() -> list[LayerData]:
@@ -27,6 +27,11 @@ def duplex() -> list[LayerData]:
 def fluorescence() -> list[LayerData]:
     """Open the painted fluorescence section."""
     return _sample("foxp3-rankl-if")
+
+
+def lung() -> list[LayerData]:
+    """Open the painted lung section with metastases, in haematoxylin and eosin."""
+    return _sample("lung-he")
 
 
 def immunohistochemistry() -> list[LayerData]:

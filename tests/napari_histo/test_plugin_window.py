@@ -61,7 +61,9 @@ def test_cells_are_saved_as_a_table(viewer, painted, tmp_path):
     assert len(lines) == 1 + int(painted.cells["foxp3_positive"].sum())
 
 
-@pytest.mark.parametrize("sample", ["foxp3", "duplex", "fluorescence", "immunohistochemistry"])
+@pytest.mark.parametrize(
+    "sample", ["foxp3", "duplex", "fluorescence", "lung", "immunohistochemistry"]
+)
 def test_samples_open(viewer, sample, qapp):
     viewer.open_sample("napari-histo", sample)
     assert len(viewer.layers) >= (2 if sample == "fluorescence" else 1)
