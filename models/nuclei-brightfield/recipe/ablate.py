@@ -2,10 +2,10 @@
 
 Trains the network anew without one ingredient after the other, each for the same few steps, and
 scores it on the annotated images (DATA holds evaluate/ and train/). A few hundred steps are too
-few to find nuclei at all; 1200 take about a quarter of an hour on two cores. Twice with everything, with
-two seeds: their difference is the noise that a figure must exceed to mean something. What is
-done already in the folder is not done again, so the run can be stopped at any time. Prints
-F1 at IoU 0.5 in Markdown.
+few to find nuclei at all; 1200 take about a quarter of an hour on two cores. Twice with
+everything, with two seeds: their difference is the noise that a figure must exceed to mean
+something. What is done already in the folder is not done again, so the run can be stopped at any
+time. Prints F1 at IoU 0.5 in Markdown.
 """
 
 from __future__ import annotations
