@@ -13,7 +13,7 @@ SOURCE = ROOT / "histo"
 
 # The floors, lowest first; rooms of one floor do not know each other.
 FLOORS = [
-    {"errors"},
+    {"errors", "lazy"},
     {"geometry", "compiled", "threads"},
     {"slide"},
     {"tissue", "stain"},

@@ -5,7 +5,7 @@ The columns of the table are known at once; what computes loads numba, on first 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from histo.cells.schema import (
     COMPARTMENTS,
@@ -19,6 +19,7 @@ from histo.cells.schema import (
     measure_column,
     validate_cells,
 )
+from histo.lazy import lazily
 
 if TYPE_CHECKING:
     from histo.cells.expand import expand_cells
@@ -57,10 +58,4 @@ _LAZY = {
     "without_padding": "measure",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module 'histo.cells' has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"histo.cells.{_LAZY[name]}"), name)
+__getattr__ = lazily(__name__, _LAZY)

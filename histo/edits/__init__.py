@@ -7,10 +7,11 @@ before. So the same log gives the same table, in whatever steps it came about.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from histo.edits.edit import ACTIONS, DrawnNucleus, Edit, polygon
 from histo.edits.log import EDITS, EditLog, in_force
+from histo.lazy import lazily
 
 if TYPE_CHECKING:
     from histo.edits.apply import (
@@ -60,10 +61,4 @@ _LAZY = {
     ),
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module 'histo.edits' has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"histo.edits.{_LAZY[name]}"), name)
+__getattr__ = lazily(__name__, _LAZY)

@@ -6,8 +6,9 @@ on first use.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from histo.lazy import lazily
 from histo.nuclei.drawing import virtual_hematoxylin
 from histo.nuclei.model import ModelCard, list_models, read_card
 
@@ -38,10 +39,4 @@ _LAZY = {
     "split_nuclei": "instances",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module 'histo.nuclei' has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"histo.nuclei.{_LAZY[name]}"), name)
+__getattr__ = lazily(__name__, _LAZY)

@@ -5,7 +5,9 @@ Making calls anew (`recompute`) loads no network; the rest does, on first use.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from histo.lazy import lazily
 
 # Not on first use: its module, of the same name, would hide the function.
 from histo.pipeline.recompute import recompute
@@ -46,10 +48,4 @@ _LAZY = {
     "tune_model": "tuning",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module 'histo.pipeline' has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"histo.pipeline.{_LAZY[name]}"), name)
+__getattr__ = lazily(__name__, _LAZY)

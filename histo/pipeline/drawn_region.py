@@ -108,9 +108,7 @@ def read_polygons(path: str | Path, slide: Slide) -> Polygons:
         raise AnnotationError(
             f"{path.name}: is a mask image; give the region as polygons, in GeoJSON of QuPath."
         )
-    size = slide.pixel_size
-    scale = (slide.pixel_size_um,) * 2 if size is None else (size.y_um, size.x_um)
-    rings = np.split(shapes.points * np.asarray(scale), shapes.starts[1:-1])
+    rings = np.split(shapes.points * np.asarray(slide.pixel_size_yx_um), shapes.starts[1:-1])
     polygons = [
         _one_line([ring for ring, owner in zip(rings, shapes.owner, strict=True) if owner == shape])
         for shape in range(shapes.count)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,16 +68,13 @@ def save_lung(folder: Path, place: Workplace, cells: pd.DataFrame) -> tuple[Metr
         artefacts=artefacts,
     )
     areas = LungAreas.of(section)
-    refused = [
-        {name: getattr(one, name) for name in one.__dataclass_fields__} for one in section.refused
-    ]
-    content = {"areas": areas.to_dict(), "refused": refused}
+    content = {"areas": areas.to_dict(), "refused": [asdict(one) for one in section.refused]}
     (folder / _AREAS).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     foci_table(section.foci).to_csv(folder / _FOCI, index=False, encoding="utf-8-sig")
-    size = place.slide.pixel_size
-    scale = (place.slide.pixel_size_um,) * 2 if size is None else (size.y_um, size.x_um)
-    write_annotations(folder / _REGIONS, _annotations(section), scale, slide=place.slide.name)
-    write_png(folder / _PICTURE, draw_lung(picture, section, title=place.slide.name))
+    slide = place.slide
+    annotations = _annotations(section)
+    write_annotations(folder / _REGIONS, annotations, slide.pixel_size_yx_um, slide=slide.name)
+    write_png(folder / _PICTURE, draw_lung(picture, section, title=slide.name))
     return lung_metrics(areas)
 
 

@@ -103,16 +103,11 @@ def save_views(
         "field": eye(place.slide.read(field, um)),
         "field_at": np.array([field.y, field.x], np.int64),
         "pixel_size_um": np.float64(um),
-        "level0_um": np.array(_level0_um(place)),
+        "level0_um": np.array(place.slide.pixel_size_yx_um),
         "cell_ids": kept,
         "squares": squares,
     }
     np.savez_compressed(folder / VIEWS, **views)
-
-
-def _level0_um(place: Workplace) -> tuple[float, float]:
-    size = place.slide.pixel_size
-    return (place.slide.pixel_size_um,) * 2 if size is None else (size.y_um, size.x_um)
 
 
 def _field_region(place: Workplace, cells: pd.DataFrame) -> Region:

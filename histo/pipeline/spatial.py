@@ -5,9 +5,11 @@ The room of space loads numba, which opening a result does not need: it is impor
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from histo.pipeline.survey import Survey
     from histo.space import Window
 
-__all__ = ["read_window", "save_window", "space_of"]
+__all__ = ["read_window", "save_window", "space_of", "without_regions"]
 
 
 def save_window(folder: Path, survey: Survey) -> Window:
@@ -67,22 +69,49 @@ def read_window(folder: Path, regions_um: Sequence[npt.NDArray[np.float64]] = ()
     ResultError
         If it is missing or damaged.
     """
-    from skimage.draw import polygon2mask
-
     from histo.space import Window
 
     try:
         with (folder / WINDOW).open("rb") as stream, np.load(stream) as stored:
             mask, um = stored["mask"].astype(bool), float(stored["pixel_size_um"])
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, BadZipFile, EOFError, zlib.error) as error:
         raise ResultError(
             f"{folder.name}: {WINDOW} is missing or damaged ({type(error).__name__}); run the "
             "slide again with --force."
         ) from error
+    return Window(without_regions(mask, um, regions_um), um)
+
+
+def without_regions(
+    mask: npt.NDArray[np.bool_], pixel_size_um: float, regions_um: Sequence[npt.ArrayLike]
+) -> npt.NDArray[np.bool_]:
+    """Return a mask without the pixels whose centres lie in polygons.
+
+    Parameters
+    ----------
+    mask : bool (Y, X)
+        Pixel (0, 0) lies in the slide's top left corner.
+    pixel_size_um : float
+    regions_um : sequence of float (N, 2)
+        Vertices (y, x) in µm.
+
+    Returns
+    -------
+    bool (Y, X)
+
+    Examples
+    --------
+    >>> square = [[0, 0], [0, 4], [4, 4], [4, 0]]
+    >>> without_regions(np.ones((3, 3), bool), 2.0, [square]).astype(int).tolist()
+    [[0, 0, 1], [0, 0, 1], [1, 1, 1]]
+    """
+    from skimage.draw import polygon2mask
+
+    kept = mask.copy()
     for polygon in regions_um:
-        inside = polygon2mask(mask.shape, np.asarray(polygon) / um - 0.5)  # type: ignore[no-untyped-call]
-        mask &= ~inside
-    return Window(mask, um)
+        corners = np.asarray(polygon, np.float64) / pixel_size_um - 0.5
+        kept &= ~polygon2mask(mask.shape, corners)  # type: ignore[no-untyped-call]
+    return kept
 
 
 def space_of(

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage as ndi
 
 from histo.geometry import Region
 from histo.panel import Panel
@@ -138,7 +138,10 @@ def _survey_stained(
 def with_reach(mask: npt.NDArray[np.bool_], pixel_size_um: float) -> npt.NDArray[np.bool_]:
     """Return a mask grown by `REACH_UM`, bool (Y, X)."""
     steps = max(1, round(REACH_UM / pixel_size_um))
-    return np.asarray(ndi.binary_dilation(mask, iterations=steps))
+    # As scipy's binary_dilation, many times as fast; glass lies beyond the picture.
+    cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+    grown = cv2.dilate(mask.astype(np.uint8), cross, iterations=steps, borderValue=0)
+    return np.asarray(grown > 0)
 
 
 def _without_bridges(

@@ -6,7 +6,9 @@ quick.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from histo.lazy import lazily
 
 if TYPE_CHECKING:
     from histo.results.annotations import Annotation, mask_rings, write_annotations
@@ -145,10 +147,4 @@ _HOMES = {
     "write_slide_result": "slide_result",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'histo.results' has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"histo.results.{_HOMES[name]}"), name)
+__getattr__ = lazily(__name__, _HOMES)

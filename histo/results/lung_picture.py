@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 import numpy.typing as npt
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from histo.results.annotations import mask_rings
@@ -101,12 +102,8 @@ def draw_lung(picture: Image, section: LungSection, *, title: str) -> Image:
     return rendered(figure)
 
 
-def _legend(figure: object, section: LungSection, *, left: float) -> None:
+def _legend(figure: Figure, section: LungSection, *, left: float) -> None:
     """Write the numbers, the colours, and the foci by size."""
-    from matplotlib.figure import Figure
-
-    if not isinstance(figure, Figure):
-        raise ValueError("figure must be a matplotlib Figure.")
     lobe, lesion = section.lobe_um2, section.lesion_um2
     burden = f"{100 * lesion / lobe:.2f} % of the lobes" if lobe else "no lung"
     lines = [

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from histo.lazy import lazily
 
 if TYPE_CHECKING:
     from histo.review.review import Review
@@ -11,10 +12,4 @@ if TYPE_CHECKING:
 __all__ = ["Review"]
 
 # Loaded when asked for: a viewer that only might review stays quick.
-_HOMES = {"Review": "histo.review.review"}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazily(__name__, {"Review": "review"})

@@ -11,9 +11,9 @@ from zipfile import BadZipFile
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from skimage.draw import polygon as draw_polygon
 
 from histo.errors import ResultError
+from histo.pipeline.spatial import without_regions
 from histo.results.slide_result import read_manifest
 
 __all__ = [
@@ -165,10 +165,7 @@ def valid_tissue(folder: str | Path, *, without_um: Sequence[Floats] = ()) -> tu
             f"{folder.name}: where its tissue lies is missing or damaged ({type(error).__name__}); "
             "run the slide again with --force."
         ) from error
-    for polygon in without_um:
-        y, x = (np.asarray(polygon, np.float64) / um - 0.5).T
-        valid[draw_polygon(y, x, valid.shape)] = False  # type: ignore[no-untyped-call]
-    return valid, um
+    return without_regions(valid, um, without_um), um
 
 
 def suggest_side_um(cells: pd.DataFrame, marker: str, valid_um2: float) -> float:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from skimage.measure import points_in_poly
 
+from histo.edits import inside
 from histo.errors import AnnotationError
 from histo.pipeline.files import level0_um
 from histo.results import replace_file
@@ -126,10 +126,10 @@ def write_lesson(
 
 
 def _within(places: Floats, fields: Sequence[Floats]) -> Bools:
-    inside = np.zeros(len(places), bool)
+    found = np.zeros(len(places), bool)
     for field in fields:
-        inside |= points_in_poly(places, field)  # type: ignore[no-untyped-call]
-    return inside
+        found |= inside(field, places)
+    return found
 
 
 def _near(places: Floats, fields: Sequence[Floats]) -> Bools:

@@ -143,6 +143,19 @@ class Slide:
         return self._pixel_size.mean_um
 
     @property
+    def pixel_size_yx_um(self) -> tuple[float, float]:
+        """Height and width of a pixel of level 0, in µm: what GeoJSON and QuPath count in.
+
+        Raises
+        ------
+        SlideError
+            As for `pixel_size_um`.
+        """
+        if self._pixel_size is None:
+            return (self.pixel_size_um,) * 2  # says what is missing
+        return self._pixel_size.y_um, self._pixel_size.x_um
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """Doubts worth a flag, for example ``"anisotropic_pixels"``."""
         return self._notes

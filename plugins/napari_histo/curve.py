@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 from qtpy.QtCore import QPointF, QRectF, QSize, Qt
-from qtpy.QtGui import QColor, QFont, QPainter, QPainterPath, QPaintEvent, QPen
+from qtpy.QtGui import QColor, QPainter, QPainterPath, QPen
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
 from napari_histo.histogram import axis_ticks
+from napari_histo.plot import Plot
 
 __all__ = ["Curve"]
 
@@ -16,7 +17,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 14, 12, 38
 _LINE = QColor(86, 180, 233)
 
 
-class Curve(QWidget):
+class Curve(Plot):
     """A metric against the cut-offs, as multiples of those in use.
 
     Parameters
@@ -57,30 +58,15 @@ class Curve(QWidget):
         self._factors, self._values, self._name = factors, values, name
         self.update()
 
-    def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: N802 (Qt's name)
+    def paint(self, painter: QPainter) -> None:
         """Paint axes, the band of the sensitivity range, and the curve."""
-        painter = QPainter(self)
-        try:
-            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-            font = QFont(self.font())
-            font.setPointSizeF(max(font.pointSizeF() * 0.82, 7.0))
-            painter.setFont(font)
-            if not np.isfinite(self._values).any():
-                painter.setPen(self._ink())
-                painter.drawText(
-                    QRectF(self.rect()),
-                    Qt.AlignmentFlag.AlignCenter,
-                    "There is no cut-off to move.",
-                )
-                return
+        if np.isfinite(self._values).any():
             self._paint(painter)
-        finally:
-            painter.end()
-
-    def _ink(self, alpha: int = 255) -> QColor:
-        ink = QColor(self.palette().windowText().color())
-        ink.setAlpha(alpha)
-        return ink
+            return
+        painter.setPen(self.ink())
+        painter.drawText(
+            QRectF(self.rect()), Qt.AlignmentFlag.AlignCenter, "There is no cut-off to move."
+        )
 
     def _paint(self, painter: QPainter) -> None:
         area = QRectF(_LEFT, _TOP, self.width() - _LEFT - _RIGHT, self.height() - _TOP - _BOTTOM)
@@ -94,29 +80,29 @@ class Curve(QWidget):
             )
 
         band = QRectF(point(0.8, top), point(1.2, 0.0))
-        painter.fillRect(band, self._ink(28))
+        painter.fillRect(band, self.ink(28))
         right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         for value in axis_ticks(0.0, top, max(int(area.height() / 32), 2)):
             at = point(low, float(value))
-            painter.setPen(QPen(self._ink(35), 1))
+            painter.setPen(QPen(self.ink(35), 1))
             painter.drawLine(at, QPointF(area.right(), at.y()))
-            painter.setPen(self._ink(190))
+            painter.setPen(self.ink(190))
             painter.drawText(QRectF(0, at.y() - 8, area.left() - 6, 16), right, f"{value:,.10g}")
         for factor in axis_ticks(low, high, 6):
             at = point(float(factor), 0.0)
-            painter.setPen(self._ink(190))
+            painter.setPen(self.ink(190))
             box = QRectF(at.x() - 30, area.bottom() + 4, 60, 15)
             painter.drawText(box, Qt.AlignmentFlag.AlignCenter, f"{factor:.2g} ×")
-        painter.setPen(QPen(self._ink(120), 1))
+        painter.setPen(QPen(self.ink(120), 1))
         painter.drawLine(area.bottomLeft(), area.bottomRight())
-        painter.setPen(QPen(self._ink(200), 1.2, Qt.PenStyle.DashLine))
+        painter.setPen(QPen(self.ink(200), 1.2, Qt.PenStyle.DashLine))
         painter.drawLine(point(1.0, 0.0), point(1.0, top))
         path = QPainterPath(point(self._factors[0], self._values[0]))
         for factor, value in zip(self._factors[1:], self._values[1:], strict=True):
             path.lineTo(point(float(factor), float(value)))
         painter.setPen(QPen(_LINE, 2.2))
         painter.drawPath(path)
-        painter.setPen(self._ink())
+        painter.setPen(self.ink())
         box = QRectF(area.left(), area.bottom() + 19, area.width(), 18)
         caption = f"{self._name} when all cut-offs are multiplied; grey: 0.8 to 1.2"
         text = painter.fontMetrics().elidedText(

@@ -214,11 +214,9 @@ def write_points_geojson(path: str, data: Any, attributes: dict[str, Any]) -> li
         If the pixel size is not known, or the file cannot be written.
     """
     from histo.results import replace_file
+    from napari_histo.writer import places_of
 
-    points = np.asarray(data, np.float64).reshape(-1, np.shape(data)[-1] if np.size(data) else 2)
-    scale = np.asarray(attributes.get("scale", (1.0, 1.0)), np.float64)[-2:]
-    shift = np.asarray(attributes.get("translate", (0.0, 0.0)), np.float64)[-2:]
-    pixels = (points[:, -2:] * scale + shift) / _pixel_size_of_layer(attributes, Path(path).name)
+    pixels = places_of(data, attributes) / _pixel_size_of_layer(attributes, Path(path).name)
     features = _objects(pixels, attributes)
     with replace_file(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
         stream.write('{"type":"FeatureCollection","features":[\n')

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 from qtpy.QtCore import QPointF, QRectF, QSize, Qt, Signal
-from qtpy.QtGui import QColor, QFont, QMouseEvent, QPainter, QPaintEvent, QPen
+from qtpy.QtGui import QColor, QMouseEvent, QPainter, QPen
 from qtpy.QtWidgets import QSizePolicy, QWidget
+
+from napari_histo.plot import Plot
 
 __all__ = ["Histogram", "axis_ticks", "bar_heights", "short_number"]
 
@@ -83,7 +85,7 @@ def short_number(value: float) -> str:
     return f"{value:.3f}" if abs(value) < 10 else f"{value:,.0f}"
 
 
-class Histogram(QWidget):
+class Histogram(Plot):
     """Bars in the colours of the calls; the lines between them can be dragged.
 
     Heights are square roots of the counts, so that few positive cells are seen beside many
@@ -195,24 +197,11 @@ class Histogram(QWidget):
 
     # Painting
 
-    def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: N802 (Qt's name)
+    def paint(self, painter: QPainter) -> None:
         """Paint bars, axes and lines."""
-        painter = QPainter(self)
-        try:
-            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-            font = QFont(self.font())
-            font.setPointSizeF(max(font.pointSizeF() * 0.82, 7.0))
-            painter.setFont(font)
-            self._paint_axes(painter)
-            self._paint_bars(painter)
-            self._paint_lines(painter)
-        finally:
-            painter.end()
-
-    def _ink(self, alpha: int = 255) -> QColor:
-        ink = QColor(self.palette().windowText().color())
-        ink.setAlpha(alpha)
-        return ink
+        self._paint_axes(painter)
+        self._paint_bars(painter)
+        self._paint_lines(painter)
 
     def _paint_axes(self, painter: QPainter) -> None:
         area = self._area()
@@ -220,24 +209,24 @@ class Histogram(QWidget):
         most = max(int(self._counts.max()), 1)
         for count in self._count_ticks(most):
             y = area.bottom() - np.sqrt(count / most) * area.height()
-            painter.setPen(QPen(self._ink(35), 1))
+            painter.setPen(QPen(self.ink(35), 1))
             painter.drawLine(QPointF(area.left(), y), QPointF(area.right(), y))
-            painter.setPen(self._ink(190))
+            painter.setPen(self.ink(190))
             box = QRectF(0, y - 8, area.left() - 5, 16)
             painter.drawText(
                 box, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, f"{count:,}"
             )
-        painter.setPen(QPen(self._ink(120), 1))
+        painter.setPen(QPen(self.ink(120), 1))
         painter.drawLine(area.bottomLeft(), area.bottomRight())
         low, high = float(self._edges[0]), float(self._edges[-1])
         for value in axis_ticks(low, high, max(int(area.width() / 55), 2)):
             x = self.x_of(float(value))
-            painter.setPen(QPen(self._ink(120), 1))
+            painter.setPen(QPen(self.ink(120), 1))
             painter.drawLine(QPointF(x, area.bottom()), QPointF(x, area.bottom() + 4))
-            painter.setPen(self._ink(190))
+            painter.setPen(self.ink(190))
             box = QRectF(x - 40, area.bottom() + 4, 80, 15)
             painter.drawText(box, Qt.AlignmentFlag.AlignCenter, f"{value:,.10g}")
-        painter.setPen(self._ink())
+        painter.setPen(self.ink())
         box = QRectF(area.left(), area.bottom() + 18, area.width(), 18)
         text = metrics.elidedText(self._caption, Qt.TextElideMode.ElideRight, int(area.width()))
         painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
@@ -282,17 +271,17 @@ class Histogram(QWidget):
             x = self.x_of(min(line, self.highest))
             style = Qt.PenStyle.DashLine if self._fixed else Qt.PenStyle.SolidLine
             held = index == self._held
-            painter.setPen(QPen(self._ink(), 2.4 if held else 1.4, style))
+            painter.setPen(QPen(self.ink(), 2.4 if held else 1.4, style))
             painter.drawLine(QPointF(x, area.top() - 3), QPointF(x, area.bottom()))
             if not self._fixed:
                 painter.setPen(Qt.PenStyle.NoPen)
-                painter.setBrush(self._ink())
+                painter.setBrush(self.ink())
                 painter.drawEllipse(QPointF(x, area.top() - 1), 4, 4)
             text = f"{self._names[index]} {short_number(line)}"
             width = metrics.horizontalAdvance(text)
             left = min(max(x - width / 2, free_from), self.width() - width - 2.0)
             if left >= free_from:
-                painter.setPen(self._ink())
+                painter.setPen(self.ink())
                 painter.drawText(QPointF(left, metrics.ascent() + 0.0), text)
                 free_from = left + width + 6
 

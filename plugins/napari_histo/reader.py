@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from histo.slide import Slide
+    pass
 
 __all__ = ["get_reader", "read_result", "read_slide"]
 
@@ -113,7 +113,7 @@ def read_slide(path: str | Path, *, pixel_size_um: float | None = None) -> list[
                 "slide": slide.name,
                 "path": str(Path(path).absolute()),
                 "pixel_size_um": size if known else None,
-                "pixel_size_yx_um": _sides(slide) if known else None,
+                "pixel_size_yx_um": slide.pixel_size_yx_um if known else None,
             }
         },
     }
@@ -158,12 +158,6 @@ def read_result(folder: str | Path) -> list[LayerData]:
 
     folder = Path(folder)
     return folder_layers(folder, read_slide_result(folder).cells)
-
-
-def _sides(slide: Slide) -> tuple[float, float]:
-    """Return height and width of a pixel of level 0, which GeoJSON and QuPath count in."""
-    size = slide.pixel_size
-    return (slide.pixel_size_um,) * 2 if size is None else (size.y_um, size.x_um)
 
 
 def _placed(pixel_size_um: float, unit: str) -> dict[str, Any]:

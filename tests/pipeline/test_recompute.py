@@ -102,7 +102,8 @@ def test_an_unknown_marker_is_refused_and_nothing_changes(finished):
 
 
 @pytest.mark.parametrize(
-    "damage", ["manifest.json", "cells.parquet", "areas.json", "views.npz", "outlines.parquet"]
+    "damage",
+    ["manifest.json", "cells.parquet", "areas.json", "views.npz", "window.npz", "outlines.parquet"],
 )
 def test_a_folder_that_lacks_a_file_is_refused(damage, finished):
     (finished / damage).unlink()
@@ -113,7 +114,7 @@ def test_a_folder_that_lacks_a_file_is_refused(damage, finished):
 
 
 @pytest.mark.parametrize(
-    "damage", ["manifest.json", "cells.parquet", "views.npz", "outlines.parquet"]
+    "damage", ["manifest.json", "cells.parquet", "views.npz", "window.npz", "outlines.parquet"]
 )
 def test_a_truncated_file_is_refused(damage, finished):
     content = (finished / damage).read_bytes()
