@@ -51,7 +51,7 @@ class ResultError(HistoError):
 
 
 class AnnotationError(HistoError):
-    """A file of cells or regions to compare with cannot be read, or lacks what is needed."""
+    """A file of a reader's (cells, regions, a design) cannot be read, or lacks what is needed."""
 
 
 class EditError(HistoError):

@@ -129,6 +129,34 @@ def make_result(make_cells):
     return make
 
 
+@pytest.fixture(scope="session")
+def make_lung_result():
+    """Write the result folder of a lung section from its areas; nothing is analysed."""
+    import json
+
+    from histo.cells import empty_cells
+    from histo.metrics import SlideAreas
+    from histo.metrics.lung import lung_metrics
+    from histo.results import SlideResult, write_slide_result
+
+    def make(folder, areas, *, panel="lung-he", file=None, flags=()):
+        folder.mkdir(parents=True)
+        (folder / "lung.json").write_text(json.dumps({"areas": areas.to_dict(), "refused": []}))
+        manifest = {
+            "input": {"file": file or f"{folder.name}.tif"},
+            "parameters": {"panel": panel},
+            "slide": {"name": folder.name, "pixel_size_um": 0.5},
+            "flags": list(flags),
+        }
+        cells = empty_cells(["hematoxylin", "eosin"])
+        slide_areas = SlideAreas(areas.lobe_um2, areas.lobe_um2)
+        result = SlideResult(cells, lung_metrics(areas), slide_areas, manifest)
+        write_slide_result(folder, result)
+        return folder
+
+    return make
+
+
 @pytest.fixture
 def make_nuclei():
     """Paint a label image of round nuclei that do not touch."""

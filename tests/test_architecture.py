@@ -41,6 +41,7 @@ MAY_PAINT = {"pipeline"}
 HEAVY = {"torch", "numba", "openvino", "napari", "qtpy", "vispy", "PySide6", "PyQt6", "PyQt5"}
 HEAVY_MAY_USE = {
     "nuclei": {"torch", "openvino"},
+    "region": {"torch"},
     "compiled": {"numba"},
 }
 MAX_LINES = 500

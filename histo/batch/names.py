@@ -12,7 +12,9 @@ from histo.slide import slide_name
 __all__ = ["RESERVED_NAMES", "distinct_names"]
 
 #: Names that the results of a batch use themselves.
-RESERVED_NAMES = frozenset({"metrics.csv", "metrics_long.csv", "failures.json"})
+RESERVED_NAMES = frozenset(
+    {"metrics.csv", "metrics_long.csv", "failures.json", "animals.csv", "animals.json"}
+)
 
 # Windows allows none of these in names, and no dot or blank at the end.
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f]')

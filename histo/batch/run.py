@@ -14,10 +14,19 @@ from histo.batch.events import BatchEvent, BatchProgress
 from histo.batch.find import find_slides, is_result_folder, natural_key
 from histo.batch.ledger import Ledger
 from histo.batch.tables import Failure, SlideRow, Tables, read_slide_row
-from histo.errors import HistoError, PanelError, ResultError
+from histo.errors import AnnotationError, HistoError, PanelError, ResultError
 from histo.panel.thresholds import Request
-from histo.pipeline import Settings, analyze_slide, fingerprint, recompute
+from histo.pipeline import (
+    Settings,
+    analyze_slide,
+    can_renew,
+    fingerprint,
+    recompute,
+    renew_slide,
+)
+from histo.pipeline.region_source import ANNOTATION_SUFFIXES, is_drawn
 from histo.results import check_writable, read_manifest
+from histo.slide import slide_name
 
 __all__ = [
     "BatchSummary",
@@ -96,9 +105,10 @@ def analyze_folder(
     """Analyse slides, each into a folder of its own, and write one table for all.
 
     A slide whose result is there, made from the same content with the same settings by the
-    same version, is skipped. A slide that fails is recorded in ``failures.json`` and as an
-    empty row, and the others go on. The tables are complete after each slide, so a run that
-    is stopped loses only the slide at hand.
+    same version, is skipped. Where only thresholds or compartments differ, the cells (and a
+    person's edits) are kept, and the rest is made anew. A slide that fails is recorded in
+    ``failures.json`` and as an empty row, and the others go on. The tables are complete after
+    each slide, so a run that is stopped loses only the slide at hand.
 
     Parameters
     ----------
@@ -143,14 +153,44 @@ def analyze_folder(
     def work(index: int, tell: StageProgress) -> bool:
         slide, folder = slides[index], out / names[index]
         tell("reading", 0.0)
-        wanted = fingerprint(settings, ledger.sha256(slide, folder.name))
+        own = _own_settings(settings, slide)
+        sha256 = ledger.sha256(slide, folder.name)
         ledger.save()
-        if not force and _is_finished(folder, wanted):
+        if not force and _is_finished(folder, fingerprint(own, sha256)):
             return False
-        analyze_slide(slide, settings, folder=folder, progress=tell, on_cells=on_cells)
+        if force or not _renewed(slide, own, folder, sha256, tell):
+            analyze_slide(slide, own, folder=folder, progress=tell, on_cells=on_cells)
         return True
 
     return _go_through(out, names, slides, work, progress)
+
+
+def _renewed(
+    slide: Path, settings: Settings, folder: Path, sha256: str, tell: StageProgress
+) -> bool:
+    """Keep the cells of a result where they are what is asked for; False where they are not."""
+    if not can_renew(folder, settings, sha256):
+        return False
+    try:
+        renew_slide(slide, settings, folder=folder, progress=tell)
+    except ResultError:
+        return False  # damaged: analysed again
+    return True
+
+
+def _own_settings(settings: Settings, slide: Path) -> Settings:
+    """Return the settings with the annotations of one slide, out of a folder of them."""
+    regions = Path(settings.regions) if settings.regions is not None else None
+    if regions is None or not regions.is_dir() or not is_drawn(str(regions)):
+        return settings
+    name = slide_name(slide)
+    for suffix in ANNOTATION_SUFFIXES:
+        if (regions / f"{name}{suffix}").is_file():
+            return replace(settings, regions=str(regions / f"{name}{suffix}"))
+    raise AnnotationError(
+        f"{slide.name}: {regions.name} holds no {name}.geojson; annotate this slide too, or run "
+        "the annotated slides alone."
+    )
 
 
 def recompute_folder(

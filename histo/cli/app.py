@@ -93,6 +93,14 @@ def run(
             metavar="GEOJSON", help="Analyse inside these polygons of QuPath only; one slide."
         ),
     ] = None,
+    regions: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL|GEOJSON",
+            help="Divide the tissue into tumour, stroma ...: a region model (histo models), or "
+            "annotations of QuPath (a file, or a folder of files named like the slides).",
+        ),
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Redo slides that are finished and unchanged.")
     ] = False,
@@ -114,6 +122,8 @@ def run(
     histo run field.tif -o results --panel foxp3-dab+rankl-red --pixel-size 0.5
 
     histo run slide.svs -o results --panel foxp3-dab --region tumour.geojson
+
+    histo run sections/ -o results --panel foxp3-dab --regions annotations/
     """
     from histo.cli.run import RunOptions, run_slides
 
@@ -124,6 +134,7 @@ def run(
         model=model,
         stains=stains,
         region=region,
+        regions=regions,
     )
     raise typer.Exit(run_slides(inputs, out, options, force=force, json=json, quiet=quiet))
 
@@ -209,6 +220,50 @@ def evaluate(
 
     options = EvaluateOptions(pixel_size, truth_pixel_size, region, marker, positives_only)
     raise typer.Exit(evaluate_files(predictions, truth, out, options, json=json))
+
+
+@app.command()
+def animals(
+    results: Annotated[
+        Path, typer.Argument(metavar="RESULTS", help="A folder of results with lungs.")
+    ],
+    design: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DESIGN.CSV",
+            help="A table with the columns slide and animal, and if you like section (its "
+            "number), distance_um (to the next section) and group.",
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Folder for the tables.  [default: RESULTS]"),
+    ] = None,
+    section_distance: Annotated[
+        float | None,
+        typer.Option(
+            "--section-distance",
+            metavar="UM",
+            help="Micrometres from a section to the next, where the table is silent.",
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Pool the lung sections of each animal: burden, foci, and volumes by Cavalieri.
+
+    OUT gets animals.csv, one row an animal, and animals.json. Areas and counts are summed before
+    they are divided. A slide that failed or has no result is named and is no zero.
+
+    **Examples**
+
+    histo animals results design.csv
+
+    histo animals results design.csv --section-distance 300 -o pooled
+    """
+    from histo.cli.animals import show_animals
+
+    code = show_animals(results, design, out, section_distance_um=section_distance, json=json)
+    raise typer.Exit(code)
 
 
 @app.command()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from histo.cli.numbers import number_text, range_text, with_interval
 from histo.cli.show import print_json, print_table, stdout_console
 
 if TYPE_CHECKING:
@@ -133,11 +133,11 @@ _WIDE = 110
 
 
 def _metric_rows(rows: Iterable[SlideRow], *, intervals: bool) -> Iterable[Sequence[str]]:
-    show = _with_interval if intervals else _number
+    show = with_interval if intervals else number_text
     for row in rows:
         metrics = {metric.name: metric for metric in row.metrics}
         markers = [name.removesuffix("_h_score") for name in metrics if name.endswith("_h_score")]
-        first = [row.facts["slide"], _number(metrics.get("cell_count"))]
+        first = [row.facts["slide"], number_text(metrics.get("cell_count"))]
         if not markers:
             density = show(metrics.get("cell_density_per_mm2"))
             yield [*first, "(nuclei)", first[1], density, "", "", ""]
@@ -145,11 +145,11 @@ def _metric_rows(rows: Iterable[SlideRow], *, intervals: bool) -> Iterable[Seque
             yield [
                 *(first if index == 0 else ("", "")),
                 marker,
-                _number(metrics.get(f"{marker}_count")),
+                number_text(metrics.get(f"{marker}_count")),
                 show(metrics.get(f"{marker}_density_per_mm2")),
                 show(metrics.get(f"{marker}_percent")),
-                _number(metrics.get(f"{marker}_h_score")),
-                _number(metrics.get(f"{marker}_positive_area_percent")),
+                number_text(metrics.get(f"{marker}_h_score")),
+                number_text(metrics.get(f"{marker}_positive_area_percent")),
             ]
 
 
@@ -170,8 +170,8 @@ def _share_rows(rows: Iterable[SlideRow]) -> Iterable[Sequence[str]]:
                     row.facts["slide"],
                     _in_words(metric.name),
                     _ratio(metric),
-                    _with_interval(blocks),
-                    _range(metric.sensitivity_low, metric.sensitivity_high),
+                    with_interval(blocks),
+                    range_text(metric.sensitivity_low, metric.sensitivity_high),
                 ]
 
 
@@ -184,11 +184,11 @@ def _lung_rows(rows: Iterable[SlideRow]) -> Iterable[Sequence[str]]:
         if "lung_foci_count" in metrics:
             yield [
                 row.facts["slide"],
-                _with_interval(metrics["lung_foci_count"]),
-                _with_interval(metrics["lung_foci_per_cm2"]),
-                _number(metrics["lung_foci_count_from_100um"]),
-                _number(metrics["lung_lobe_area_mm2"]),
-                _number(metrics["lung_burden_percent"]),
+                with_interval(metrics["lung_foci_count"]),
+                with_interval(metrics["lung_foci_per_cm2"]),
+                number_text(metrics["lung_foci_count_from_100um"]),
+                number_text(metrics["lung_lobe_area_mm2"]),
+                number_text(metrics["lung_burden_percent"]),
             ]
 
 
@@ -205,26 +205,3 @@ def _ratio(metric: Metric) -> str:
     if not all(float(value).is_integer() for value in whole):
         return ""  # sums of signal, not counts
     return f"{metric.numerator:,.0f} / {metric.denominator:,.0f}"
-
-
-def _number(metric: Metric | None) -> str:
-    return "" if metric is None else _text(metric.value)
-
-
-def _with_interval(metric: Metric | None) -> str:
-    if metric is None:
-        return ""
-    interval = _range(metric.low, metric.high)
-    return f"{_text(metric.value)} [{interval}]" if interval else _text(metric.value)
-
-
-def _range(low: float, high: float) -> str:
-    return "" if math.isnan(low) or math.isnan(high) else f"{_text(low)}-{_text(high)}"
-
-
-def _text(value: float) -> str:
-    if math.isnan(value):
-        return "-"
-    if value == 0 or abs(value) >= 100 or float(value).is_integer():
-        return f"{value:,.0f}"
-    return f"{value:.1f}" if abs(value) >= 1 else f"{value:.2g}"

@@ -35,6 +35,8 @@ class RunOptions:
     model, stains : str, optional
     region : Path, optional
         GeoJSON of the part of the slide that is analysed.
+    regions : str, optional
+        What divides the tissue: a region model, or GeoJSON with classes.
 
     Examples
     --------
@@ -48,6 +50,7 @@ class RunOptions:
     model: str | None = None
     stains: str | None = None
     region: Path | None = None
+    regions: str | None = None
 
 
 def make_settings(options: RunOptions) -> Settings:
@@ -64,11 +67,13 @@ def make_settings(options: RunOptions) -> Settings:
     Raises
     ------
     UsageError
-        If the panel, the model, the stains, a threshold or the pixel size cannot be used.
+        If the panel, the model, the stains, the regions, a threshold or the pixel size cannot
+        be used.
     """
     from histo.nuclei import read_card
     from histo.panel import load_panel
     from histo.pipeline import Settings
+    from histo.pipeline.region_source import is_drawn
     from histo.stain import load_stains
 
     thresholds = parse_thresholds(options.thresholds)
@@ -80,13 +85,18 @@ def make_settings(options: RunOptions) -> Settings:
         read_card(options.model or panel.model)
         if options.stains is not None and options.stains != "estimate":
             load_stains(options.stains)
-        return Settings(
+        if options.regions is not None:
+            is_drawn(options.regions)
+        settings = Settings(
             panel=options.panel,
             pixel_size_um=options.pixel_size_um,
             thresholds=thresholds,
             model=options.model,
             stains=options.stains,
+            regions=options.regions,
         )
+        settings.load_panel()
+        return settings
 
 
 def run_slides(
@@ -126,6 +136,11 @@ def run_slides(
         check_writable(out)
         if options.region is not None:
             settings = replace(settings, region=_region_of(slides, options))
+        if len(slides) > 1 and options.regions is not None and Path(options.regions).is_file():
+            raise UsageError(
+                f"--regions {options.regions} is of one slide, but {len(slides)} are given; name "
+                "the folder that holds the annotations of each, named like the slides."
+            )
     with show_progress(Console(stderr=True), quiet=quiet) as progress:
         summary = analyze_folder(slides, out, settings, force=force, progress=progress)
     print_summary(summary, json=json)

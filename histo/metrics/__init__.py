@@ -2,6 +2,7 @@
 
 from histo.metrics.areas import OD_EDGES, Histogram, SlideAreas, intensity_edges
 from histo.metrics.calls import SENSITIVITY_FACTORS
+from histo.metrics.compartments import compartment_metrics
 from histo.metrics.intervals import (
     bootstrap_intervals,
     mean_interval,
@@ -28,6 +29,7 @@ __all__ = [
     "SlideAreas",
     "allred",
     "bootstrap_intervals",
+    "compartment_metrics",
     "count_grades",
     "density_per_mm2",
     "h_score",

@@ -16,6 +16,8 @@ from histo.region import (
     cavalieri,
     pool_areas,
     pooled_ratio,
+    ratio_error,
+    scattered_error,
     size_class,
 )
 
@@ -64,8 +66,8 @@ def animal_lung_metrics(
     """Return the metrics of an animal from its sections, in their order.
 
     Areas and counts are summed first and divided then. With the spacing of step sections come
-    volumes by Cavalieri, whose coefficients of error are given for smoothness m = 0 in foci and
-    m = 1 in the lung, and for the other one as well.
+    volumes by Cavalieri and their ratio; coefficients of error are given for smoothness m = 0,
+    m = 1, and for foci that lie at random.
 
     Parameters
     ----------
@@ -199,17 +201,33 @@ def _sensitivity(areas: LungAreas) -> list[Metric]:
 
 
 def _volumes(sections: Sequence[LungAreas], spacing_um: float) -> list[Metric]:
-    """Estimate volumes with their coefficients of error."""
+    """Estimate volumes and their ratio, with their coefficients of error."""
     metrics = []
-    series = {
-        "metastasis": [s.lesion_um2 for s in sections],
-        "lung": [s.lobe_um2 for s in sections],
-    }
-    for name, values in series.items():
+    foci = [s.lesion_um2 for s in sections]
+    lobes = [s.lobe_um2 for s in sections]
+    for name, values in (("metastasis", foci), ("lung", lobes)):
         found = [cavalieri(values, spacing_um, smoothness=m) for m in (0, 1)]
         metrics.append(Metric(f"{name}_volume_mm3", found[0].volume_um3 / 1e9, "mm³"))
         metrics += [
             Metric(f"{name}_volume_ce_m{one.smoothness}_percent", 100 * one.ce, "%")
             for one in found
         ]
-    return metrics
+    every = [area for section in sections for area in section.foci_um2]
+    scattered = 100 * scattered_error(every)
+    metrics.insert(3, Metric("metastasis_volume_ce_scattered_percent", scattered, "%"))
+    return [
+        *metrics,
+        Metric(
+            "metastasis_volume_fraction_percent",
+            100 * pooled_ratio(foci, lobes),
+            "%",
+            numerator=spacing_um * math.fsum(foci) / 1e9,
+            denominator=spacing_um * math.fsum(lobes) / 1e9,
+            denominator_name="volume of the lobes with their air (mm³)",
+        ),
+        Metric(
+            "metastasis_volume_fraction_ce_m0_percent",
+            100 * ratio_error(foci, lobes, smoothness=0),
+            "%",
+        ),
+    ]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from histo.errors import ModelError
 from histo.nuclei.positivity import Positivity
 
-__all__ = ["ModelCard", "list_models", "model_folder", "read_card"]
+__all__ = ["ModelCard", "list_models", "model_folder", "read_card", "region_model_names"]
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 #: In a wheel the models lie inside the package; in a checkout beside it.
@@ -82,14 +82,37 @@ def list_models() -> tuple[ModelCard, ...]:
     >>> "nuclei-brightfield" in [card.name for card in list_models()]
     True
     """
-    names = {
+    names = _names()
+    return tuple(read_card(name) for name in sorted(names) if not _is_for_regions(name))
+
+
+def _names() -> set[str]:
+    return {
         folder.name
         for place in _PLACES
         if place.is_dir()
         for folder in place.iterdir()
         if (folder / "rdf.yaml").is_file()
     }
-    return tuple(read_card(name) for name in sorted(names))
+
+
+def region_model_names() -> tuple[str, ...]:
+    """Return the names of the region models that come with histo; loads no weights.
+
+    Examples
+    --------
+    >>> "nuclei-brightfield" in region_model_names()
+    False
+    """
+    return tuple(name for name in sorted(_names()) if _is_for_regions(name))
+
+
+def _is_for_regions(name: str) -> bool:
+    try:
+        rdf = yaml.safe_load((model_folder(name) / "rdf.yaml").read_text(encoding="utf-8"))
+        return bool(rdf["config"]["histo"]["reads"] == "regions")
+    except (KeyError, TypeError, ValueError, yaml.YAMLError):
+        return False  # read_card says what is wrong
 
 
 def model_folder(name_or_path: str | Path) -> Path:
@@ -104,7 +127,7 @@ def model_folder(name_or_path: str | Path) -> Path:
     for folder in (*(place / path.name for place in _PLACES if len(path.parts) == 1), path):
         if (folder / "rdf.yaml").is_file():
             return folder
-    known = ", ".join(card.name for card in list_models()) or "none"
+    known = ", ".join(sorted(_names())) or "none"
     raise ModelError(
         f"There is no model {str(name_or_path)!r}: built-in models are {known}; "
         "a path to a folder with rdf.yaml works too."
@@ -133,6 +156,10 @@ def read_card(name_or_path: str | Path) -> ModelCard:
         rdf: dict[str, Any] = yaml.safe_load((folder / "rdf.yaml").read_text(encoding="utf-8"))
         weights = rdf["weights"]["pytorch_state_dict"]
         own = rdf["config"]["histo"]
+        if own["reads"] == "regions":
+            raise ModelError(
+                f"{folder.name} is a model for regions, not for nuclei; give it with --regions."
+            )
         return ModelCard(
             name=str(rdf["name"]),
             version=str(rdf["version"]),

@@ -15,6 +15,7 @@ from histo.pipeline.recompute import recompute
 if TYPE_CHECKING:
     from histo.pipeline.analyze import analyze_slide
     from histo.pipeline.learning import Lesson
+    from histo.pipeline.renewal import can_renew, renew_slide
     from histo.pipeline.settings import Settings, fingerprint
     from histo.pipeline.tuned_card import TRAINING_JSON, score_rows, verdict
     from histo.pipeline.tuning import TuneResult, TuneSettings, check_target, tune_model
@@ -26,9 +27,11 @@ __all__ = [
     "TuneResult",
     "TuneSettings",
     "analyze_slide",
+    "can_renew",
     "check_target",
     "fingerprint",
     "recompute",
+    "renew_slide",
     "score_rows",
     "tune_model",
     "verdict",
@@ -37,6 +40,8 @@ __all__ = [
 _LAZY = {
     "analyze_slide": "analyze",
     "Lesson": "learning",
+    "can_renew": "renewal",
+    "renew_slide": "renewal",
     "Settings": "settings",
     "fingerprint": "settings",
     "TRAINING_JSON": "tuned_card",

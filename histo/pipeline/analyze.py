@@ -12,6 +12,7 @@ import pandas as pd
 from histo.errors import ModelError, SlideError
 from histo.nuclei import ModelCard, load_model
 from histo.panel import Panel
+from histo.pipeline.compartments import divide_slide, place_in
 from histo.pipeline.corrected import set_edits_aside
 from histo.pipeline.lung import save_lung
 from histo.pipeline.measure import Workplace, measure_slide
@@ -105,18 +106,30 @@ def analyze_slide(
         with result_folder(folder) as partial:
             cells, areas, survey = measure_slide(place, partial, progress=tell, on_cells=on_cells)
             place = replace(place, survey=survey)
+            window = save_window(partial, survey)
+            divided = None
+            if settings.regions is not None:
+                tell("compartments", 0.0)
+                divided = divide_slide(place, cells, window.mask, settings.regions, progress=tell)
+            cells = place_in(cells, divided)
             tell("calls and metrics", 0.0)
-            cells, thresholds, metrics = call_and_count(cells, panel, settings.thresholds, areas)
+            parts = divided.areas if divided else None
+            cells, thresholds, metrics = call_and_count(
+                cells, panel, settings.thresholds, areas, parts=parts
+            )
             tell("who is near whom", 0.0)
-            metrics += space_of(cells, panel, thresholds, save_window(partial, survey))
+            metrics += space_of(cells, panel, thresholds, window, divided)
             if panel.regions == "lung":
                 tell("lung and foci", 0.0)
                 metrics += save_lung(partial, place, cells)
             edits, set_aside = set_edits_aside(Path(folder), partial)
             flags = _flags(place) + threshold_flags(thresholds) + set_aside
+            flags += divided.flags if divided else ()
             tell("writing", 0.0)
             sections = _sections(place, settings)
             sections["thresholds"] = thresholds_record(thresholds)
+            if divided is not None:
+                sections["compartments"] = divided.record()
             sections["flags"] = list(dict.fromkeys(flags))
             sections["edits"] = edits
             manifest = make_manifest(path, sections)
@@ -125,7 +138,7 @@ def analyze_slide(
             save_views(partial, place, cells, thresholds)
             tell("drawing pictures", 0.6)
             result = SlideResult(cells, metrics, areas, manifest)
-            write_calls(partial, result, panel, thresholds)
+            write_calls(partial, result, panel, thresholds, divided=divided)
     return result
 
 

@@ -22,6 +22,7 @@ from histo.errors import EditError, ResultError
 from histo.metrics import Metric, SlideAreas
 from histo.panel import Panel, Thresholds
 from histo.panel.thresholds import Request
+from histo.pipeline.compartments import Divided, place_in, read_divided
 from histo.pipeline.files import FOUND, LABELS, LUNG_FILES, OUTLINES, VIEWS, WINDOW
 from histo.pipeline.numbers import call_and_count, threshold_flags, thresholds_record
 from histo.pipeline.spatial import read_window, space_of
@@ -52,12 +53,30 @@ class Found:
     manifest : dict
         The present one, with the thresholds that hold.
     panel : Panel
+    divided : Divided, optional
+        The compartments, where the slide was divided.
     """
 
     cells: pd.DataFrame
     areas: SlideAreas
     manifest: dict[str, Any]
     panel: Panel
+    divided: Divided | None = None
+
+    def cells_with(self, corrections: Corrections) -> pd.DataFrame:
+        """Return the cells with edits, before calls, each in its compartment.
+
+        Raises
+        ------
+        EditError
+            If the corrections do not belong to this result.
+        """
+        table = correct_cells(self.cells, corrections)
+        return table if table is self.cells else place_in(table, self.divided)
+
+    def parts_with(self, corrections: Corrections) -> Mapping[str, SlideAreas] | None:
+        """Return the areas by compartment without excluded regions; None when not divided."""
+        return None if self.divided is None else self.divided.areas_without(corrections.regions_um)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,6 +91,8 @@ class Corrected:
     thresholds : mapping of str to Thresholds
     metrics : tuple of Metric
     corrections : Corrections
+    parts : mapping of str to SlideAreas, optional
+        Areas by compartment.
     """
 
     cells: pd.DataFrame
@@ -79,6 +100,7 @@ class Corrected:
     thresholds: Mapping[str, Thresholds]
     metrics: tuple[Metric, ...]
     corrections: Corrections
+    parts: Mapping[str, SlideAreas] | None = None
 
 
 def read_found(folder: Path) -> Found:
@@ -115,7 +137,8 @@ def read_found(folder: Path) -> Found:
             f"{folder.name}: manifest.json does not hold the panel ({error}); run the slide again "
             "with --force."
         ) from error
-    return Found(result.cells, result.areas, manifest, panel)
+    divided = read_divided(folder)
+    return Found(place_in(result.cells, divided), result.areas, manifest, panel, divided)
 
 
 def correct(found: Found, corrections: Corrections, requests: Mapping[str, Request]) -> Corrected:
@@ -140,14 +163,16 @@ def correct(found: Found, corrections: Corrections, requests: Mapping[str, Reque
         If the panel has no marker that a threshold is asked for.
     """
     areas = correct_areas(found.areas, corrections)
+    parts = found.parts_with(corrections)
     cells, thresholds, metrics = call_and_count(
-        correct_cells(found.cells, corrections),
+        found.cells_with(corrections),
         found.panel,
         requests,
         areas,
         corrections=corrections,
+        parts=parts,
     )
-    return Corrected(cells, areas, thresholds, metrics, corrections)
+    return Corrected(cells, areas, thresholds, metrics, corrections, parts)
 
 
 def rewrite_result(
@@ -186,7 +211,7 @@ def rewrite_result(
         "edits": {**(manifest.get("edits") or {}), **edits_record(log.in_force)},
     }
     window = read_window(folder, corrected.corrections.regions_um)
-    space = space_of(corrected.cells, found.panel, corrected.thresholds, window)
+    space = space_of(corrected.cells, found.panel, corrected.thresholds, window, found.divided)
     lung = _lung(folder, found.panel)
     metrics = (*corrected.metrics, *space, *lung)
     result = SlideResult(corrected.cells, metrics, corrected.areas, manifest)
@@ -210,6 +235,7 @@ def rewrite_result(
             found.panel,
             corrected.thresholds,
             corrections=corrected.corrections,
+            divided=found.divided,
         )
         if not log.is_current:
             raise EditError(

@@ -5,12 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["FOUND", "LABELS", "LUNG_FILES", "OUTLINES", "VIEWS", "WINDOW", "level0_um"]
+__all__ = [
+    "COMPARTMENT_FILES",
+    "COMPARTMENT_PICTURE",
+    "FOUND",
+    "LABELS",
+    "LUNG_FILES",
+    "OUTLINES",
+    "VIEWS",
+    "WINDOW",
+    "level0_um",
+]
 
 LABELS, OUTLINES, VIEWS = "nuclei.ome.zarr", "outlines.parquet", "views.npz"
 
 WINDOW = "window.npz"
 """Where cells can be: valid tissue, as far out as cells are counted."""
+
+COMPARTMENT_FILES = ("compartments.npz", "compartments.json", "regions.geojson")
+"""What a division into compartments adds: masks, areas, annotations for QuPath."""
+
+COMPARTMENT_PICTURE = "compartments.png"
 
 LUNG_FILES = ("lung.json", "foci.csv", "regions.geojson", "lung.png")
 """What a panel for lungs adds: areas, foci, annotations for QuPath, a picture."""

@@ -48,6 +48,7 @@ __all__ = [
     "calls_brown",
     "measure_part",
     "measure_slide",
+    "pixel_edges",
     "place_cells",
     "plane_names",
     "sharp_valid",
@@ -284,7 +285,7 @@ def measure_slide(
             )
         ) as found,
         closing(
-            in_order(partial(_measure_tile, place, _edges(place)), _in_region(place, found))
+            in_order(partial(_measure_tile, place, pixel_edges(place)), _in_region(place, found))
         ) as measured,
     ):
         for number, tile in enumerate(measured, 1):
@@ -359,7 +360,8 @@ def _areas(survey: Survey, histograms: dict[str, Histogram]) -> SlideAreas:
     )
 
 
-def _edges(place: Workplace) -> npt.NDArray[np.float64]:
+def pixel_edges(place: Workplace) -> npt.NDArray[np.float64]:
+    """Return the bin edges of the histograms of a slide's stains or channels."""
     if place.panel.kind == "brightfield":
         return OD_EDGES
     dtype = place.slide.dtype

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from histo.edits import Corrections, correct_calls
-from histo.metrics import Metric, SlideAreas, slide_metrics
+from histo.metrics import Metric, SlideAreas, compartment_metrics, slide_metrics
 from histo.panel import Panel, Thresholds, classify_cells, resolve_thresholds
 from histo.panel.thresholds import Request
 
@@ -22,6 +22,7 @@ def call_and_count(
     areas: SlideAreas,
     *,
     corrections: Corrections | None = None,
+    parts: Mapping[str, SlideAreas] | None = None,
 ) -> tuple[pd.DataFrame, dict[str, Thresholds], tuple[Metric, ...]]:
     """Make the calls and the metrics of a slide.
 
@@ -35,6 +36,8 @@ def call_and_count(
     areas : SlideAreas
     corrections : Corrections, optional
         Calls made by hand. Cells and areas are corrected already.
+    parts : mapping of str to SlideAreas, optional
+        Areas by compartment; with them the metrics of each compartment follow.
 
     Returns
     -------
@@ -49,11 +52,14 @@ def call_and_count(
     """
     thresholds = resolve_thresholds(cells, panel, requested)
     called = classify_cells(cells, panel, thresholds)
-    if not corrections:
-        return called, thresholds, slide_metrics(called, panel, thresholds, areas)
-    called = correct_calls(called, corrections)
-    edited = Metric("edited_cell_count", corrections.edited_cells, "cells")
-    return called, thresholds, (*slide_metrics(called, panel, thresholds, areas), edited)
+    if corrections:
+        called = correct_calls(called, corrections)
+    metrics = slide_metrics(called, panel, thresholds, areas)
+    if parts:
+        metrics += compartment_metrics(called, panel, thresholds, parts)
+    if corrections:
+        metrics += (Metric("edited_cell_count", corrections.edited_cells, "cells"),)
+    return called, thresholds, metrics
 
 
 def thresholds_record(thresholds: Mapping[str, Thresholds]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ folder, so that changed calls can be drawn again without the slide.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,11 +23,14 @@ from histo.errors import ResultError
 from histo.geometry import Region
 from histo.metrics import Metric
 from histo.panel import Panel, Thresholds, deciding_column
-from histo.pipeline.files import LABELS, OUTLINES, VIEWS
+from histo.pipeline.files import COMPARTMENT_PICTURE, LABELS, OUTLINES, VIEWS
+from histo.pipeline.spatial import read_window, tumor_border
 from histo.results import (
     Caption,
     GalleryCell,
+    SlideResult,
     choose_cells,
+    draw_compartments,
     draw_field,
     draw_gallery,
     draw_overview,
@@ -39,9 +42,10 @@ from histo.results import (
 )
 
 if TYPE_CHECKING:
+    from histo.pipeline.compartments import Divided
     from histo.pipeline.measure import Workplace
 
-__all__ = ["VIEWS", "draw_pictures", "key_numbers", "save_views"]
+__all__ = ["VIEWS", "draw_divided", "draw_pictures", "key_numbers", "save_views"]
 
 #: Side of the overview at most, of a field, and of the square around a cell.
 OVERVIEW_PX, FIELD_UM, CELL_UM = 1600, 256.0, 24.0
@@ -217,6 +221,40 @@ def draw_pictures(
             title=f"{caption.title}: {marker.name.upper()}",
         )
         write_png(folder / f"gallery_{marker.name}.png", picture)
+
+
+def draw_divided(
+    folder: Path,
+    result: SlideResult,
+    divided: Divided,
+    regions_um: Sequence[npt.NDArray[np.float64]],
+) -> None:
+    """Draw compartments.png, from `VIEWS`.
+
+    Parameters
+    ----------
+    folder : Path
+        The result folder; holds `VIEWS` and the window.
+    result : SlideResult
+    divided : Divided
+    regions_um : sequence of float64 (N, 2)
+        Polygons (y, x in µm) that were excluded by hand.
+
+    Raises
+    ------
+    ResultError
+        If `VIEWS` or the window is missing or damaged.
+    """
+    border = tumor_border(divided, read_window(folder, regions_um))
+    picture = draw_compartments(
+        _read_views(folder / VIEWS)["overview"],
+        divided.compartments.without(regions_um),
+        result.cells,
+        border_um=None if border is None else border.inner,
+        metrics=result.metrics,
+        title=f"{result.manifest['slide']['name']} · {divided.source['name']}",
+    )
+    write_png(folder / COMPARTMENT_PICTURE, picture)
 
 
 def _paint(labels: npt.NDArray[np.int64], cell: int, ring: npt.NDArray[np.float64]) -> None:

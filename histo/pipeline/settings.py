@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import histo
+from histo.errors import PanelError
 from histo.nuclei import read_card
 from histo.panel import Panel, load_panel
 from histo.panel.thresholds import Request
 from histo.pipeline.drawn_region import Polygons, check_polygons
+from histo.pipeline.region_source import regions_record
 
 __all__ = ["Settings", "fingerprint", "fingerprint_of"]
 
@@ -37,6 +39,10 @@ class Settings:
     region : sequence of float (N, 2), optional
         Polygons (y, x in µm from the top left corner of level 0): only cells whose centroid lies
         in one of them, and only tissue within, are analysed. Kept as nested tuples.
+    regions : str, optional
+        What divides the tissue into compartments: a built-in region model's name, the path of a
+        model folder, or the path of a GeoJSON file with annotations of this slide. For a batch
+        also a folder of such files.
 
     Raises
     ------
@@ -55,6 +61,7 @@ class Settings:
     model: str | None = None
     stains: str | None = None
     region: Polygons | None = None
+    regions: str | None = None
 
     def __post_init__(self) -> None:
         if self.region is not None:
@@ -66,9 +73,16 @@ class Settings:
         Raises
         ------
         PanelError
-            If there is no such panel or its file is wrong.
+            If there is no such panel, its file is wrong, or it finds its own regions and others
+            are asked for.
         """
-        return load_panel(self.panel)
+        panel = load_panel(self.panel)
+        if panel.regions is not None and self.regions is not None:
+            raise PanelError(
+                f"The panel {panel.name} finds its own regions; leave --regions out, or take "
+                "another panel."
+            )
+        return panel
 
     def record(self) -> dict[str, Any]:
         """Return everything that the numbers depend on, as JSON takes it."""
@@ -91,6 +105,8 @@ class Settings:
         }
         if self.region is not None:
             record["region_um"] = [[list(corner) for corner in one] for one in self.region]
+        if self.regions is not None:
+            record["regions"] = dict(regions_record(self.regions))
         return record
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zipfile import BadZipFile
@@ -19,12 +20,14 @@ from histo.errors import ResultError
 from histo.metrics import Metric
 from histo.panel import Panel, Thresholds
 from histo.pipeline.files import WINDOW
+from histo.region.compartments import NECROSIS, TUMOR
 
 if TYPE_CHECKING:
+    from histo.pipeline.compartments import Divided
     from histo.pipeline.survey import Survey
-    from histo.space import Window
+    from histo.space import DistanceMap, Window
 
-__all__ = ["read_window", "save_window", "space_of", "without_regions"]
+__all__ = ["read_window", "save_window", "space_of", "tumor_border", "without_regions"]
 
 
 def save_window(folder: Path, survey: Survey) -> Window:
@@ -115,11 +118,37 @@ def without_regions(
 
 
 def space_of(
-    cells: pd.DataFrame, panel: Panel, thresholds: Mapping[str, Thresholds], window: Window
+    cells: pd.DataFrame,
+    panel: Panel,
+    thresholds: Mapping[str, Thresholds],
+    window: Window,
+    divided: Divided | None = None,
 ) -> tuple[Metric, ...]:
-    """Return the metrics of space of a slide with calls; none for a panel without markers."""
+    """Return the metrics of space of a slide with calls; none for a panel without markers.
+
+    Those of the invasive margin are among them where the tissue is divided and some of it is
+    tumour.
+    """
     from histo.space import space_metrics
 
     if not panel.markers:
         return ()
-    return tuple(space_metrics(cells, panel, window, thresholds=thresholds))
+    border = None if divided is None else tumor_border(divided, window)
+    return tuple(space_metrics(cells, panel, window, thresholds=thresholds, border=border))
+
+
+def tumor_border(divided: Divided, window: Window) -> DistanceMap | None:
+    """Return the signed distance to the tumour's border; None without the class ``tumor``."""
+    from histo.space import DistanceMap, Window
+
+    if TUMOR not in divided.compartments.words:
+        return None
+    one = divided.compartments
+    dead = one.mask(NECROSIS) if NECROSIS in one.words else np.zeros_like(window.mask)
+    um, corner = window.pixel_size_um, window.origin_um
+    tumor = Window(one.mask(TUMOR) & window.mask, um, corner)
+    border = DistanceMap.between(tumor, Window(window.mask & ~dead, um, corner))
+    # Necrosis is neither side: its edge is no invasive margin, and its area none of the bands'.
+    values = border.values.copy()
+    values[1:-1, 1:-1][dead] = np.nan
+    return replace(border, values=values)

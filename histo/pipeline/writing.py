@@ -10,8 +10,9 @@ import numpy as np
 
 from histo.edits import Corrections, DrawnNucleus
 from histo.panel import Panel, Thresholds
+from histo.pipeline.compartments import Divided, save_divided
 from histo.pipeline.files import OUTLINES, level0_um
-from histo.pipeline.pictures import draw_pictures, key_numbers
+from histo.pipeline.pictures import draw_divided, draw_pictures, key_numbers
 from histo.results import (
     DRAWN_OUTLINES,
     Caption,
@@ -33,6 +34,7 @@ def write_calls(
     thresholds: Mapping[str, Thresholds],
     *,
     corrections: Corrections | None = None,
+    divided: Divided | None = None,
 ) -> None:
     """Write GeoJSON, pictures and tables.
 
@@ -48,6 +50,8 @@ def write_calls(
     corrections : Corrections, optional
         Those that are in the result's cells: drawn nuclei get their outlines, cells that were
         deleted or replaced stay in the table only.
+    divided : Divided, optional
+        The compartments; adds their files and picture.
     """
     name, flags = result.manifest["slide"]["name"], result.manifest["flags"]
     cells, drawn = result.cells, {}
@@ -68,6 +72,9 @@ def write_calls(
         ),
         drawn=drawn,
     )
+    if divided is not None:
+        save_divided(folder, divided, result.manifest["slide"])
+        draw_divided(folder, result, divided, corrections.regions_um if corrections else ())
     write_slide_result(folder, result)
 
 

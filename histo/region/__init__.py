@@ -1,6 +1,14 @@
 """Regions of a section: a lung's lobes, air, large airways and vessels, and metastatic foci."""
 
-from histo.region.burden import Cavalieri, LungAreas, cavalieri, pool_areas, pooled_ratio
+from histo.region.burden import (
+    Cavalieri,
+    LungAreas,
+    cavalieri,
+    pool_areas,
+    pooled_ratio,
+    ratio_error,
+    scattered_error,
+)
 from histo.region.foci import (
     SENSITIVITY_UM,
     SIZE_CLASSES,
@@ -38,5 +46,7 @@ __all__ = [
     "focus_outlines",
     "pool_areas",
     "pooled_ratio",
+    "ratio_error",
+    "scattered_error",
     "size_class",
 ]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from histo.results.bland_altman import draw_bland_altman
     from histo.results.calls import CallClass, call_classes, called_markers
     from histo.results.channels import show_channels
+    from histo.results.compartment_picture import draw_compartments
     from histo.results.drawing import write_png
     from histo.results.field import draw_field
     from histo.results.folder import (
@@ -69,6 +70,7 @@ __all__ = [
     "choose_cells",
     "clear_leftovers",
     "draw_bland_altman",
+    "draw_compartments",
     "draw_field",
     "draw_gallery",
     "draw_lung",
@@ -119,6 +121,7 @@ _HOMES = {
     "choose_cells": "gallery",
     "clear_leftovers": "folder",
     "draw_bland_altman": "bland_altman",
+    "draw_compartments": "compartment_picture",
     "draw_field": "field",
     "draw_gallery": "gallery",
     "draw_lung": "lung_picture",

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from histo.results.folder import replace_file
 
-__all__ = ["Annotation", "mask_rings", "write_annotations"]
+__all__ = ["Annotation", "class_colour", "mask_rings", "write_annotations"]
 
 Floats = npt.NDArray[np.float64]
 #: A polygon: its outer ring, then its holes, float64 (N, 2) y, x in µm.
@@ -23,13 +23,30 @@ Polygon = list[Floats]
 
 #: Colours that QuPath gives these classes, or that suit its own.
 _COLOURS = {
+    "Tumor": (200, 0, 0),
+    "Stroma": (150, 200, 150),
+    "Necrosis": (50, 50, 50),
+    "Other": (200, 200, 200),
     "Metastasis": (225, 0, 100),
     "Lung": (0, 122, 90),
     "Airway": (86, 180, 233),
     "Vessel": (230, 159, 0),
     "Airway or vessel": (160, 160, 160),
 }
-_OTHER = (120, 120, 120)
+#: For classes that have no colour of their own, in turn.
+_FURTHER = ((0, 158, 115), (86, 180, 233), (160, 90, 160), (230, 159, 0), (120, 120, 120))
+
+
+def class_colour(name: str) -> tuple[int, int, int]:
+    """Return the colour of a class, red, green, blue; always the same for a name.
+
+    Examples
+    --------
+    >>> class_colour("Tumor"), class_colour("tumour") == class_colour("Tumor")
+    ((200, 0, 0), True)
+    """
+    shown = name.strip().capitalize().replace("Tumour", "Tumor")
+    return _COLOURS.get(shown, _FURTHER[sum(shown.encode()) % len(_FURTHER)])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -155,7 +172,7 @@ def _feature(one: Annotation, scale: Floats, key: str) -> dict[str, Any]:
         "properties": {
             "objectType": "annotation",
             **({"name": one.name} if one.name else {}),
-            "classification": {"name": one.kind, "color": list(_COLOURS.get(one.kind, _OTHER))},
+            "classification": {"name": one.kind, "color": list(class_colour(one.kind))},
             "measurements": {name: round(v, 3) for name, v in one.measurements.items()},
         },
     }

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from histo.results.reader_calls import split_class
 
-__all__ = ["FOUND", "class_of", "features_of", "kind_of", "parts_of"]
+__all__ = ["FOUND", "class_of", "features_of", "kind_of", "lines_of", "parts_of"]
 
 Ring = npt.NDArray[np.float64]
 
@@ -73,6 +73,17 @@ def parts_of(geometry: Any) -> tuple[list[Ring], Ring]:
         points = geometry["coordinates"] if kind == "MultiPoint" else [geometry["coordinates"]]
     # Lines show no cell.
     return [ring for polygon in polygons for ring in _polygon(polygon)], _pairs(points)
+
+
+def lines_of(geometry: Any) -> list[Ring]:
+    """Return the lines (y, x) of a geometry."""
+    kind = geometry["type"] if geometry else ""
+    if kind == "GeometryCollection":
+        return [line for one in geometry["geometries"] for line in lines_of(one)]
+    if kind in ("LineString", "MultiLineString"):
+        lines = geometry["coordinates"]
+        return [_pairs(line) for line in (lines if kind == "MultiLineString" else [lines])]
+    return []
 
 
 def _polygon(content: Any) -> list[Ring]:

@@ -26,7 +26,7 @@ from histo.results.drawing import (
     unit_rgb,
 )
 
-__all__ = ["Caption", "draw_overview"]
+__all__ = ["Caption", "draw_cells", "draw_overview"]
 
 _MARGIN = 16
 _HEAD = 52
@@ -125,7 +125,7 @@ def draw_overview(
         handles.append(_draw_tissue(axes, tissue))
     if artefacts is not None:
         handles += _draw_artefacts(axes, artefacts)
-    handles = _draw_cells(axes, cells, pixel_size_um) + handles
+    handles = draw_cells(axes, cells, pixel_size_um) + handles
     scale_bar(axes, pixel_size_um, pixels_per_data=zoom)
     _write_side(figure, caption, handles, left=width * zoom + 2 * _MARGIN)
     notice(figure)
@@ -164,7 +164,8 @@ def _draw_artefacts(axes: Axes, artefacts: npt.NDArray[np.uint8]) -> list[Line2D
     return handles
 
 
-def _draw_cells(axes: Axes, cells: pd.DataFrame, pixel_size_um: float) -> list[Line2D | Patch]:
+def draw_cells(axes: Axes, cells: pd.DataFrame, pixel_size_um: float) -> list[Line2D | Patch]:
+    """Draw the positive cells of a table with calls; return the lines of a legend."""
     codes, classes = call_classes(cells)
     x = cells["x_um"].to_numpy() / pixel_size_um
     y = cells["y_um"].to_numpy() / pixel_size_um

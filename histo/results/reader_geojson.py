@@ -19,7 +19,7 @@ from histo.metrics.shapes import OutlineShapes
 from histo.results.geojson_objects import FOUND, class_of, features_of, kind_of, parts_of
 from histo.results.reader_calls import is_left_out, read_calls
 
-__all__ = ["read_geojson_cells", "read_geojson_region"]
+__all__ = ["load_geojson", "read_geojson_cells", "read_geojson_region"]
 
 Ring = npt.NDArray[np.float64]
 
@@ -203,7 +203,7 @@ def _middle(one: _Object) -> Ring:
 
 
 def _objects(path: Path) -> Iterator[_Object]:
-    for number, feature in enumerate(features_of(_load(path)), 1):
+    for number, feature in enumerate(features_of(load_geojson(path)), 1):
         properties = feature.get("properties") or {}
         nucleus = feature.get("nucleusGeometry")
         geometry = nucleus or feature.get("geometry")
@@ -217,7 +217,14 @@ def _objects(path: Path) -> Iterator[_Object]:
         yield _Object(number, kind, name, tuple(rings), points, bool(nucleus))
 
 
-def _load(path: Path) -> Any:
+def load_geojson(path: Path) -> Any:
+    """Return what a GeoJSON file holds, plain or gzipped.
+
+    Raises
+    ------
+    AnnotationError
+        If it cannot be read.
+    """
     try:
         data = path.read_bytes()
         if data.startswith(b"\x1f\x8b"):

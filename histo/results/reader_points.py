@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +11,11 @@ import pandas as pd
 from histo.errors import AnnotationError
 from histo.metrics.evaluation import CellSet
 from histo.results.reader_calls import is_left_out, read_calls, split_class
+from histo.results.spreadsheet import plain_name, read_spreadsheet
 
 __all__ = ["read_points"]
 
-#: Column names as they are after :func:`_plain_name`; QuPath exports the second ones.
+#: Column names as they are after :func:`plain_name`; QuPath exports the second ones.
 _UM = (("x_um", "y_um"), ("centroid_x_um", "centroid_y_um"))
 _PX = (("x", "y"), ("x_px", "y_px"), ("centroid_x_px", "centroid_y_px"))
 _CLASS = ("positive", "call", "class", "classification", "label")
@@ -60,8 +60,10 @@ def read_points(
     ([[10.0, 5.0], [20.0, 15.0]], [True, False])
     """
     path = Path(path)
-    table = _read_table(path)
-    columns = {_plain_name(name): name for name in reversed(table.columns)}
+    table, decimal = read_spreadsheet(path)
+    if decimal != ".":
+        table = table.apply(lambda column: column.str.replace(decimal, ".", regex=False))
+    columns = {plain_name(name): name for name in reversed(table.columns)}
     places, in_um = _place_columns(path.name, columns)
     if not in_um and pixel_size_um is None:
         raise AnnotationError(
@@ -82,33 +84,6 @@ def read_points(
     return CellSet(centres[keep], positive), notes
 
 
-def _read_table(path: Path) -> pd.DataFrame:
-    """Read every column as text; what separates columns is what the first line has most of."""
-    try:
-        with path.open(encoding="utf-8-sig") as stream:
-            head = stream.readline()
-        separator = max(",;\t", key=head.count)
-        table = pd.read_csv(
-            path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig"
-        )
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        detail = str(error).strip().splitlines()[0][:120]
-        raise AnnotationError(
-            f"{path.name}: cannot be read as a table ({detail}); save it as CSV in UTF-8."
-        ) from error
-    if separator != ",":
-        # Spreadsheets that separate by semicolons write decimal commas.
-        table = table.apply(lambda column: column.str.replace(",", ".", regex=False))
-    return table
-
-
-def _plain_name(name: str) -> str:
-    """Bring "Centroid X µm", "x (µm)" and "X_um" to one form."""
-    return re.sub(r"[^a-z0-9]+", "_", name.casefold().replace("μ", "u").replace("µ", "u")).strip(
-        "_"
-    )
-
-
 def _place_columns(file: str, columns: dict[str, str]) -> tuple[tuple[str, str], bool]:
     """Return the columns of y and x, and whether they are in µm."""
     for pairs, in_um in ((_UM, True), (_PX, False)):
@@ -126,7 +101,7 @@ def _numbers(file: str, column: pd.Series) -> npt.NDArray[np.float64]:
     bad = np.flatnonzero(~np.isfinite(values))
     if len(bad):
         raise AnnotationError(
-            f"{file}: line {bad[0] + 2} has no number in the column {column.name} "
+            f"{file}: line {column.index[bad[0]]} has no number in the column {column.name} "
             f"({column.iloc[bad[0]]!r}); correct or remove it."
         )
     return values
@@ -136,7 +111,7 @@ def _class_column(file: str, columns: dict[str, str], marker: str | None) -> str
     """Return the column that holds the calls."""
     called = [name for name in columns if name.endswith("_positive")]
     if marker is not None:
-        own = f"{_plain_name(marker)}_positive"
+        own = f"{plain_name(marker)}_positive"
         if own in columns:
             return columns[own]
     elif len(called) == 1:
@@ -153,7 +128,7 @@ def _is_numbering(name: str, words: pd.Series) -> bool:
     """Whether a column "label" counts the cells instead of calling them."""
     numbers = pd.to_numeric(words, errors="coerce")
     return (
-        _plain_name(name) == "label"
+        plain_name(name) == "label"
         and len(words) > 1
         and bool(numbers.notna().all())
         and bool(numbers.is_unique)

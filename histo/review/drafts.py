@@ -20,6 +20,7 @@ from histo.geometry import Region
 from histo.metrics import SlideAreas
 from histo.nuclei import split_nuclei
 from histo.pipeline.measure import CORE_PX, HALO_PX, calls_brown, measure_part, place_cells
+from histo.pipeline.reopening import Reopened, reopen
 from histo.review.masks import (
     filled,
     joined,
@@ -31,7 +32,6 @@ from histo.review.masks import (
     piece_at,
 )
 from histo.review.removed import removed_areas
-from histo.review.workplace import Reopened, reopen
 from histo.tiles import STRIDE_PX, Tile, tile_grid
 
 __all__ = ["Drafts"]

@@ -17,9 +17,9 @@ from histo.pipeline.measure import (
     stain_histograms,
     survey_lookup,
 )
+from histo.pipeline.reopening import Reopened
 from histo.pipeline.survey import with_reach
 from histo.review.masks import painted
-from histo.review.workplace import Reopened
 from histo.tiles import tile_grid
 
 __all__ = ["removed_areas"]

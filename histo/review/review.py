@@ -20,7 +20,6 @@ from histo.edits import (
     Edit,
     EditLog,
     correct_areas,
-    correct_cells,
     edits_record,
     inside,
     polygon,
@@ -89,9 +88,10 @@ class Review:
         self._requests = stored_requests(self.manifest)
         self._outlines = NucleusOutlines(self.folder / OUTLINES, level0_um(self.manifest["slide"]))
         corrections = Corrections.of(self._log.in_force)
-        self._table = correct_cells(self._found.cells, corrections)
+        self._table = self._found.cells_with(corrections)
         areas = correct_areas(self._found.areas, corrections)
-        self._now = self._counted(self._table, areas, corrections, self._requests)
+        parts = self._found.parts_with(corrections)
+        self._now = self._counted(self._table, areas, parts, corrections, self._requests)
 
     @classmethod
     def open(cls, folder: str | Path, *, reader: str | None = None) -> Review:
@@ -204,7 +204,8 @@ class Review:
             wanted.pop(marker, None)
             if request is not None:
                 wanted[marker] = plain_request(request)
-        self._now = self._counted(self._table, self.areas, self.corrections, wanted)
+        parts = self._now.parts
+        self._now = self._counted(self._table, self.areas, parts, self.corrections, wanted)
         self._requests = wanted
 
     def set_call(self, cell_ids: Cells, marker: str, grade: int | None) -> None:
@@ -413,11 +414,12 @@ class Review:
         """Work out what follows from an edit, write it to the log, and only then hold it true."""
         edit = self._line(action, cells, old=old or {}, new=new or {})
         corrections = Corrections.of(self._log.after(edit))
-        table, areas = self._table, self.areas
+        table, areas, parts = self._table, self.areas, self._now.parts
         if (changed or edit).action != "call":
-            table = correct_cells(self._found.cells, corrections)
+            table = self._found.cells_with(corrections)
             areas = correct_areas(self._found.areas, corrections)
-        after = self._counted(table, areas, corrections, self._requests)
+            parts = self._found.parts_with(corrections)
+        after = self._counted(table, areas, parts, corrections, self._requests)
         self._check_same_result()
         self._log.append(edit)
         self._table, self._now, self.note = table, after, ""
@@ -437,13 +439,19 @@ class Review:
         self,
         table: pd.DataFrame,
         areas: SlideAreas,
+        parts: Mapping[str, SlideAreas] | None,
         corrections: Corrections,
         requests: Mapping[str, Request],
     ) -> Corrected:
         cells, thresholds, metrics = call_and_count(
-            table, self.panel, requests, areas, corrections=corrections
+            table,
+            self.panel,
+            requests,
+            areas,
+            corrections=corrections,
+            parts=parts,
         )
-        return Corrected(cells, areas, thresholds, metrics, corrections)
+        return Corrected(cells, areas, thresholds, metrics, corrections, parts)
 
     def _check_same_result(self) -> None:
         """Refuse an edit of cells that are no longer those on disk."""

@@ -14,6 +14,7 @@ import pandas as pd
 from histo.metrics import Metric
 from histo.metrics.calls import VALID_AREA, marker_calls
 from histo.panel import Attribution, Panel, SizeLimits, Thresholds
+from histo.region.compartments import TUMOR
 from histo.space.attribution import Share, association, share_of_cells
 from histo.space.functions import Overlap, cross_k, l_function
 from histo.space.hotspots import find_hotspots
@@ -72,8 +73,9 @@ def space_metrics(
     thresholds : mapping of marker to Thresholds
         Those that the calls were made with; a marker without one gives NaN.
     border : DistanceMap, optional
-        Signed distance to the tumour's border on the window's pixels. With it come densities
-        in bands along the margin.
+        Signed distance to the tumour's border on the window's pixels, positive inside. With it
+        come how deep cells lie, densities in bands along the margin, and how far the nearest
+        tumour cell is: a cell of the compartment ``tumor`` that carries no marker.
     seed : int
         Of permutations and bootstrap draws.
 
@@ -110,6 +112,9 @@ def space_metrics(
     calls = {m.name: marker_calls(valid, panel, m, thresholds) for m in panel.markers}
     positive = {name: own.positive for name, own in calls.items()}
     unknown = {name for name, own in calls.items() if not own.are_known}
+    unmarked = ~np.any([*positive.values()], axis=0) if positive else np.ones(len(valid), bool)
+    of_tumor = (valid["compartment"] == TUMOR).to_numpy(bool) & unmarked
+    with_tumor = {**positive, "tumor_cell": of_tumor}
     metrics: list[Metric] = []
 
     def add(found: list[Metric], *names: str) -> None:
@@ -120,6 +125,7 @@ def space_metrics(
         add(_of_one(name, positive[name], tissue), name)
         if border is not None:
             add(_along_border(name, positive[name], tissue, border), name)
+            add(_nearest(name, "tumor_cell", with_tumor, tissue), *panel.marker_names)
     for a, b in itertools.product(panel.marker_names, repeat=2):
         add(_nearest(a, b, positive, tissue), a, b)
     for a, b in itertools.combinations_with_replacement(panel.marker_names, 2):
@@ -196,9 +202,27 @@ def _of_one(name: str, positive: Bools, tissue: _Tissue) -> list[Metric]:
 
 
 def _along_border(name: str, positive: Bools, tissue: _Tissue, border: DistanceMap) -> list[Metric]:
-    """Return density in bands along the tumour's border, outermost first."""
-    bands = margin_profile(tissue.points[positive], border, tissue.window)
+    """Return how deep cells lie, and density in bands along the border, outermost first."""
+    points = tissue.points[positive]
+    depth = border.at(points)
+    known = depth[np.isfinite(depth)]
+    inside = int(np.count_nonzero(known > 0))
+    bands = margin_profile(points, border, tissue.window)
     return [
+        Metric(
+            f"{name}_depth_in_tumor_median_um",
+            float(np.median(known)) if known.size else math.nan,
+            "µm",
+        ),
+        Metric(
+            f"{name}_in_tumor_percent",
+            100 * inside / known.size if known.size else math.nan,
+            "%",
+            numerator=inside,
+            denominator=known.size,
+            denominator_name=f"{name}+ cells",
+        ),
+    ] + [
         Metric(
             f"{name}_margin_{_band(row['from_um'], row['to_um'])}_density_per_mm2",
             row["density_per_mm2"],

@@ -39,6 +39,7 @@ def test_names_are_distinct_and_repeatable(slides, taken):
         (["m/a.tif", "m/a.svs", "n/a.tif"], ["m_a_tif", "a_svs", "n_a"]),
         (["m1_a.tif", "m1/a.tif", "m2/a.tif"], ["m1_a", "a_2", "m2_a"]),
         (["metrics.csv.tif"], ["metrics.csv_2"]),
+        (["animals.csv.tif"], ["animals.csv_2"]),
         (["what?.tif", "end..tif"], ["what_", "end"]),
     ],
 )

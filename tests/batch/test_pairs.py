@@ -44,7 +44,9 @@ def test_names_of_one_slide(place, name):
 
 
 def test_what_has_no_partner_is_listed_in_natural_order(place):
-    found = place("found", "s1/", "s2/", "s10.csv", "metrics.csv", "notes.docx", ".s4.csv")
+    found = place(
+        "found", "s1/", "s2/", "s10.csv", "metrics.csv", "animals.csv", "notes.docx", ".s4.csv"
+    )
     truth = place("truth", "s1.csv", "s3.csv", "readme.md")
     pairing = pair_files(found, truth)
     assert [pair.name for pair in pairing.pairs] == ["s1"]

@@ -11,12 +11,12 @@ from histo.panel import panel_names
 def test_help_lists_the_commands(histo):
     outcome = histo()
     assert outcome.code == 0
-    for command in ("run", "metrics", "evaluate", "info", "panels", "models", "demo"):
+    for command in ("run", "metrics", "evaluate", "animals", "info", "panels", "models", "demo"):
         assert f" {command} " in outcome.out
     assert "For Research Use Only" in outcome.out
 
 
-@pytest.mark.parametrize("command", ["run", "metrics", "evaluate", "info", "demo"])
+@pytest.mark.parametrize("command", ["run", "metrics", "evaluate", "animals", "info", "demo"])
 def test_the_help_of_a_command_has_examples(histo, command):
     outcome = histo(command, "--help")
     assert outcome.code == 0

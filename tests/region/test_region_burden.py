@@ -9,7 +9,15 @@ import pytest
 
 from histo.errors import ResultError
 from histo.metrics.lung import animal_lung_metrics, incidence_metric, lung_metrics
-from histo.region import REASONS, LungAreas, cavalieri, pool_areas, pooled_ratio
+from histo.region import (
+    REASONS,
+    LungAreas,
+    cavalieri,
+    pool_areas,
+    pooled_ratio,
+    ratio_error,
+    scattered_error,
+)
 
 
 def values(metrics):
@@ -61,6 +69,74 @@ def test_class_0_fits_a_body_that_begins_abruptly():
     assert real == pytest.approx(math.sqrt(0.3 * 0.7) / 4.3, rel=0.05)
     predicted = math.sqrt(np.mean([one.ce**2 for one in found]))
     assert real / 1.5 < predicted < 1.5 * real
+
+
+def cut_lungs(focus_um, spacing, *, foci=40, lungs=40, offsets=60):
+    """Cut ellipsoid lungs with foci at random; return real and predicted errors of the foci."""
+    rng = np.random.default_rng(3)
+    half = np.array([5000.0, 3000.0, 4000.0])
+    found = []
+    for _ in range(lungs):
+        places = rng.normal(size=(foci, 3))
+        places *= rng.random((foci, 1)) ** (1 / 3) / np.linalg.norm(places, axis=1)[:, None]
+        radii = np.exp(rng.normal(math.log(focus_um / 2), 0.3, foci))
+        sums, shares, predicted = [], [], []
+        for offset in rng.random(offsets) * spacing:
+            x = np.arange(-half[0] + offset, half[0], spacing)
+            lobes = ellipsoid(half, spacing, offset)
+            away = x[:, None] - half[0] * places[:, 0]
+            areas = math.pi * np.clip(radii**2 - away**2, 0, None)
+            total = areas.sum(1)
+            sums.append(total.sum())
+            shares.append(total.sum() / lobes.sum())
+            predicted.append(
+                [
+                    cavalieri(total, spacing, smoothness=0).ce,
+                    ratio_error(total, lobes, smoothness=0),
+                    scattered_error(areas[areas > 0].tolist()),
+                ]
+            )
+        real = [np.std(some) / np.mean(some) for some in (sums, shares)]
+        found.append([*real, *np.sqrt(np.nanmean(np.square(predicted), 0))])
+    return np.sqrt(np.mean(np.square(found), 0))
+
+
+def test_small_foci_are_scattered():
+    # A fifth as wide as the distance: each is met by chance, and a smooth curve is far off.
+    volume, share, m0, ratio_m0, scattered = cut_lungs(200, 1000)
+    assert volume == pytest.approx(share, rel=0.05)
+    assert scattered == pytest.approx(volume, rel=0.3)
+    assert max(m0, ratio_m0) < 0.75 * volume
+
+
+def test_large_foci_are_smooth():
+    # As wide as the distance: each is cut, many twice.
+    volume, share, m0, ratio_m0, scattered = cut_lungs(1000, 1000)
+    assert volume < m0 < 2.5 * volume
+    assert share < ratio_m0 < 2.5 * share
+    assert scattered > 2 * volume
+
+
+def test_the_error_of_a_share():
+    parts, wholes = [0.0, 3.0, 1.0, 0.0], [2.0, 4.0, 4.0, 2.0]
+    share = 4 / 12
+    left = [p - share * w for p, w in zip(parts, wholes, strict=True)]
+    a, b, c = (sum(left[i] * left[i + k] for i in range(4 - k)) for k in (0, 1, 2))
+    expected = math.sqrt((3 * a - 4 * b + c) / 12) / 4
+    assert ratio_error(parts, wholes, smoothness=0) == pytest.approx(expected)
+    assert ratio_error(wholes, wholes, smoothness=0) == pytest.approx(0, abs=1e-9)
+    assert math.isnan(ratio_error([0.0] * 3, [1.0] * 3, smoothness=0))
+    assert math.isnan(ratio_error([1.0, 1.0], [2.0, 3.0], smoothness=0))
+    with pytest.raises(ValueError, match="one part a whole"):
+        ratio_error([1.0], [1.0, 2.0], smoothness=0)
+    with pytest.raises(ValueError, match="smoothness"):
+        ratio_error([1.0] * 3, [1.0] * 3, smoothness=2)
+
+
+def test_the_error_of_scattered_foci():
+    assert scattered_error([3.0, 4.0]) == pytest.approx(5 / 7)
+    assert scattered_error([7.0]) == 1
+    assert math.isnan(scattered_error([]))
 
 
 def test_too_few_sections_have_no_error():
@@ -125,6 +201,9 @@ def test_volumes_of_step_sections():
     assert found["metastasis_volume_mm3"] == pytest.approx(2e5 * 500 / 1e9)
     m0, m1 = (found[f"metastasis_volume_ce_m{m}_percent"] for m in (0, 1))
     assert m0 / m1 == pytest.approx(math.sqrt(20))
+    assert found["metastasis_volume_fraction_percent"] == found["lung_burden_percent"] == 0.5
+    assert found["metastasis_volume_fraction_ce_m0_percent"] > 0
+    assert found["metastasis_volume_ce_scattered_percent"] == 100
     assert "lung_volume_mm3" not in values(animal_lung_metrics(sections))
     with pytest.raises(ValueError, match="at least one section"):
         animal_lung_metrics([])
