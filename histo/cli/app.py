@@ -334,6 +334,56 @@ def train(
     raise typer.Exit(train_model(inputs, out, options, force=force, json=json, quiet=quiet))
 
 
+@app.command("train-regions")
+def train_regions(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SLIDES ANNOTATIONS | SLIDE=ANNOTATIONS...",
+            help="A folder of slides and a folder of GeoJSON, paired by the slides' names; or each "
+            "slide with its GeoJSON.",
+        ),
+    ],
+    results: Annotated[
+        Path, typer.Option("--results", "-r", help="What histo run made of these slides.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the new model.")],
+    channel: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A stain or channel to look at beside the nuclei, such as cytokeratin or eosin."
+        ),
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option(help="A region model of the same classes to go on from.")
+    ] = None,
+    steps: Annotated[int, typer.Option(help="How long to learn.")] = 300,
+    seed: Annotated[int, typer.Option(help="Chooses the order of learning.")] = 1,
+    force: Annotated[bool, typer.Option("--force", help="Replace a model made before.")] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Teach tumour, stroma and what else you drew, from a few strokes or areas, in a minute.
+
+    In QuPath or napari, draw areas, brush strokes or lines over clear examples and set their
+    class (Tumor, Stroma, Necrosis, or your own); what you leave undrawn is not learned from. A
+    quarter of the annotations is held back to say how well it does. It looks at how nuclei lie,
+    their size and shape and the nuclear stain; at markers only with --channel.
+
+    **Examples**
+
+    histo train-regions slides/ strokes/ --results results -o my-regions
+
+    histo train-regions a.svs=a.geojson -r results -o my-regions --channel cytokeratin
+
+    histo run slides/ -o results --panel foxp3-dab --regions my-regions
+    """
+    from histo.cli.train_regions import TrainRegionsOptions, train_region_model
+
+    options = TrainRegionsOptions(results, tuple(channel or ()), start, steps, seed)
+    raise typer.Exit(train_region_model(inputs, out, options, force=force, json=json, quiet=quiet))
+
+
 @app.command()
 def info(
     slide: Annotated[Path, typer.Argument(help="A slide.")],

@@ -14,6 +14,13 @@ import pandas as pd
 from histo.cells import POSITIVITY_COLUMN
 from histo.errors import ResultError
 from histo.panel.definition import Marker, Panel
+from histo.panel.populations import (
+    MIN_CELLS,
+    above_spill,
+    leans_left,
+    negative_population,
+    valley,
+)
 
 __all__ = [
     "Thresholds",
@@ -35,14 +42,10 @@ LIKELY = 0.25
 Below one half, since the model is too careful on real sections: faint nuclei that readers call
 positive get 0.2 to 0.5 from it (docs/validation.md has the reliability)."""
 
-MIN_CELLS = 100
-"""Fewer cells than this have no mode worth the name."""
-
 _MIN_NEGATIVE_SHARE = 0.2
-_NORMAL_MAD = 0.6745
 
-_SPILL_SHARE = 0.2
-"""What a neighbour spills is a smaller part of a positive cell's signal than this."""
+_ALMOST_NONE = 0.001
+"""Where no more of the cells reach a threshold, it may be that of a marker most of them carry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,7 +315,10 @@ def auto_threshold(
     The mode of the cells (middle of their shortest quarter) is taken for that of the negative
     ones, their left side for its spread, since positive cells lie on the right; the
     threshold lies ``spreads`` above. When many cells lie far below the mode, the mode is
-    that of positive cells, and the search goes on below it.
+    that of positive cells, and the search goes on below it. When hardly a cell reaches the
+    threshold, most may carry the marker: it then lies in the valley below them, where there is
+    one (`histo.panel.populations.valley`); where there is none, and the long side of the cells
+    lies below their middle, there is no threshold.
 
     Parameters
     ----------
@@ -352,67 +358,32 @@ def auto_threshold(
     ascending: npt.NDArray[np.float64] = np.sort(np.asarray(values, dtype=np.float64))
     if ascending.size < MIN_CELLS:
         return None, f"{ascending.size} cells are too few for an automatic threshold"
-    unit = 1.0
+    even, unit = ascending, 1.0
     if compress:
         ascending = np.maximum(ascending, 0)
         unit = float(np.median(ascending[ascending > 0])) if ascending[-1] > 0 else 1.0
-        ascending = np.log1p(ascending / unit)
-    mode, spread = _negative_population(ascending)
+        even = np.log1p(ascending / unit)
+    mode, spread = negative_population(even)
     if spread <= 0:
         return None, "the cells do not vary, so there is no automatic threshold"
-    share = float(np.mean(ascending <= mode + 2 * spread))
+    few_negative = bool(np.mean(even <= mode + 2 * spread) < _MIN_NEGATIVE_SHARE)
     threshold = mode + spreads * spread
     if compress:
         mode, threshold = float(np.expm1(mode)) * unit, float(np.expm1(threshold)) * unit
-        threshold = _above_spill(np.expm1(ascending) * unit, mode, threshold)
+        threshold = above_spill(ascending, mode, threshold)
     note = f"mode of negative cells {mode:.3g}, {len(ascending)} cells"
-    if share < _MIN_NEGATIVE_SHARE:
-        return None, f"no population of negative cells stands out ({note})"
+    if few_negative or np.mean(ascending >= threshold) <= _ALMOST_NONE:
+        border = valley(ascending, compress=compress)
+        if border is not None:
+            threshold = border
+            note = f"valley between few negative and many positive cells, {len(ascending)} cells"
+        elif few_negative or leans_left(ascending):
+            return None, f"no population of negative cells stands out ({note})"
     if limits is not None and threshold > limits[1]:
         return None, f"the automatic threshold {threshold:.3g} is implausible ({note})"
     if limits is not None and threshold < limits[0]:
         return limits[0], f"{note}; raised from {threshold:.3g} to the panel's lower limit"
     return (threshold, note) if threshold > 0 else (None, f"no threshold above 0 ({note})")
-
-
-def _above_spill(ascending: npt.NDArray[np.float64], mode: float, threshold: float) -> float:
-    """Raise a threshold until it leaves out what only spills over from positive neighbours.
-
-    Light that is blurred into a neighbour's nucleus is a small part of what a positive cell
-    itself shows; when the negative cells vary little, it lies above all of them.
-    """
-    for _ in range(8):
-        positive = ascending[np.searchsorted(ascending, threshold) :]
-        if positive.size == 0:
-            break
-        raised = mode + _SPILL_SHARE * (float(np.percentile(positive, 75)) - mode)
-        if raised <= threshold:
-            break
-        threshold = raised
-    return threshold
-
-
-def _negative_population(ascending: npt.NDArray[np.float64]) -> tuple[float, float]:
-    """Return mode and standard deviation of the lowest large population."""
-    mode, spread = _mode_and_left_spread(ascending)
-    for _ in range(3):
-        below = ascending[: np.searchsorted(ascending, mode - 4 * spread)]
-        if spread <= 0 or below.size < max(MIN_CELLS, 0.1 * ascending.size):
-            break
-        mode, spread = _mode_and_left_spread(below)
-    return mode, spread
-
-
-def _mode_and_left_spread(ascending: npt.NDArray[np.float64]) -> tuple[float, float]:
-    part = ascending
-    for _ in range(2):
-        half = (part.size + 1) // 2
-        width = part[half - 1 :] - part[: part.size - half + 1]
-        start = int(np.argmin(width))
-        part = part[start : start + half]
-    mode = float(np.median(part))
-    left = mode - ascending[: np.searchsorted(ascending, mode, side="right")]
-    return mode, float(np.median(left)) / _NORMAL_MAD
 
 
 def _graded(values: Sequence[float], marker: Marker) -> tuple[float, float, float]:

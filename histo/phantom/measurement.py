@@ -162,6 +162,7 @@ def paint_measurement_phantom(
         cells,
         table,
         tissue,
+        np.zeros_like(tissue),
         planes,
         names,
         vectors,

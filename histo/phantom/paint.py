@@ -160,6 +160,7 @@ def paint_phantom(
         cell_labels=cytoplasm.cell_labels,
         cells=cells,
         tissue=terrain.tissue,
+        nests=terrain.nest > 0.5,
         planes=planes,
         names=names,
         vectors=vectors,

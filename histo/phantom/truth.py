@@ -26,6 +26,8 @@ class Phantom:
         ``nucleus_<plane>_mean`` and ``cytoplasm_<plane>_mean`` measured on `planes`.
     tissue
         bool (Y, X): inside the section, without fat, clefts and the lumina of vessels.
+    nests
+        bool (Y, X): nests of tumour, openings within them too.
     planes
         float32 (Y, X, S): base-10 optical density of each stain before optics, or camera
         counts above zero of each channel.
@@ -55,6 +57,7 @@ class Phantom:
     cell_labels: NDArray[np.int32]
     cells: pd.DataFrame
     tissue: NDArray[np.bool_]
+    nests: NDArray[np.bool_]
     planes: NDArray[np.float32]
     names: tuple[str, ...]
     vectors: NDArray[np.float64]
@@ -64,7 +67,7 @@ class Phantom:
     panel: str
 
     def __post_init__(self) -> None:
-        arrays = (self.labels, self.cell_labels, self.tissue, self.planes)
+        arrays = (self.labels, self.cell_labels, self.tissue, self.nests, self.planes)
         for array in (self.image, *arrays, self.vectors, self.white_point):
             array.setflags(write=False)
 

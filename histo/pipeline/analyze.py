@@ -123,7 +123,7 @@ def analyze_slide(
                 tell("lung and foci", 0.0)
                 metrics += save_lung(partial, place, cells)
             edits, set_aside = set_edits_aside(Path(folder), partial)
-            flags = _flags(place) + threshold_flags(thresholds) + set_aside
+            flags = _flags(place) + threshold_flags(thresholds, cells, panel) + set_aside
             flags += divided.flags if divided else ()
             tell("writing", 0.0)
             sections = _sections(place, settings)
@@ -174,6 +174,8 @@ def _flags(place: Workplace) -> tuple[str, ...]:
     flags = list(place.slide.notes)
     if survey.region is not None:
         flags.append("region_only")
+    if survey.tissue_assumed:
+        flags.append("tissue_assumed")
     if not survey.tissue.any():
         flags.append("no_tissue")
     elif (survey.tissue & (survey.artefacts > 0)).sum() > 0.1 * survey.tissue.sum():

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DIVIDED_FLAGS",
     "Divided",
+    "class_order",
     "divide_slide",
     "place_in",
     "read_divided",
@@ -150,14 +151,21 @@ def _drawn(place: Workplace, regions: str) -> tuple[tuple[str, ...], npt.NDArray
             shown.setdefault(class_word(one.name), one.name)
     except ValueError as error:
         raise AnnotationError(f"{path.name}: {error}") from error
-    words = sorted(shown, key=_order)
+    words = sorted(shown, key=class_order)
     codes = {one.name: words.index(class_word(one.name)) + 1 for one in areas}
     shape = survey.tissue.shape[0], survey.tissue.shape[1]
     painted = paint_classes(areas, codes, shape, survey.pixel_size_um)
     return tuple(shown[word] for word in words), painted
 
 
-def _order(word: str) -> tuple[int, str]:
+def class_order(word: str) -> tuple[int, str]:
+    """Return what classes are sorted by: tumour, stroma and necrosis first, other last.
+
+    Examples
+    --------
+    >>> sorted(["other", "immune_cells", "stroma", "tumor"], key=class_order)
+    ['tumor', 'stroma', 'immune_cells', 'other']
+    """
     last = len(_FIRST) + (word == class_word(OTHER))
     return (_FIRST.index(word) if word in _FIRST else last), word
 

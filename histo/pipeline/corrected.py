@@ -24,7 +24,12 @@ from histo.panel import Panel, Thresholds
 from histo.panel.thresholds import Request
 from histo.pipeline.compartments import Divided, place_in, read_divided
 from histo.pipeline.files import FOUND, LABELS, LUNG_FILES, OUTLINES, VIEWS, WINDOW
-from histo.pipeline.numbers import call_and_count, threshold_flags, thresholds_record
+from histo.pipeline.numbers import (
+    call_and_count,
+    threshold_flags,
+    thresholds_record,
+    without_threshold_flags,
+)
 from histo.pipeline.spatial import read_window, space_of
 from histo.pipeline.writing import write_calls
 from histo.results import (
@@ -202,10 +207,10 @@ def rewrite_result(
     EditError
         If another program edited the slide meanwhile.
     """
-    kept = [flag for flag in manifest["flags"] if not flag.startswith("threshold_unknown_")]
+    doubts = threshold_flags(corrected.thresholds, corrected.cells, found.panel)
     manifest = {
         **manifest,
-        "flags": kept + list(threshold_flags(corrected.thresholds)),
+        "flags": without_threshold_flags(manifest["flags"]) + list(doubts),
         "thresholds": thresholds_record(corrected.thresholds),
         # Results that no version with edits wrote hold an empty list.
         "edits": {**(manifest.get("edits") or {}), **edits_record(log.in_force)},

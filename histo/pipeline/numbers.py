@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -10,9 +10,22 @@ import pandas as pd
 from histo.edits import Corrections, correct_calls
 from histo.metrics import Metric, SlideAreas, compartment_metrics, slide_metrics
 from histo.panel import Panel, Thresholds, classify_cells, resolve_thresholds
-from histo.panel.thresholds import Request
+from histo.panel.thresholds import Request, valid_values
 
-__all__ = ["call_and_count", "threshold_flags", "thresholds_record"]
+__all__ = [
+    "THRESHOLD_FLAGS",
+    "call_and_count",
+    "threshold_flags",
+    "thresholds_record",
+    "without_threshold_flags",
+]
+
+UNKNOWN, ABOVE_ALL, BELOW_MOST = THRESHOLD_FLAGS = (
+    "threshold_unknown_",
+    "threshold_above_all_cells_",
+    "threshold_below_most_cells_",
+)
+"""How the flags of thresholds begin; the marker's name follows."""
 
 
 def call_and_count(
@@ -70,8 +83,47 @@ def thresholds_record(thresholds: Mapping[str, Thresholds]) -> dict[str, Any]:
     }
 
 
-def threshold_flags(thresholds: Mapping[str, Thresholds]) -> tuple[str, ...]:
-    """Return a flag for each marker whose automatic threshold could not be found."""
-    return tuple(
-        f"threshold_unknown_{name}" for name, cut in thresholds.items() if not cut.is_known
-    )
+def threshold_flags(
+    thresholds: Mapping[str, Thresholds], cells: pd.DataFrame, panel: Panel
+) -> tuple[str, ...]:
+    """Return a flag for each marker whose automatic threshold is missing or doubtful.
+
+    Automatic thresholds are made for markers that fewer than half of the cells carry. One that
+    no cell reaches may be that of a marker nobody carries, or nearly everybody; one that most
+    cells reach rests on the few that do not.
+
+    Parameters
+    ----------
+    thresholds : mapping of str to Thresholds
+    cells : DataFrame
+        The cell table.
+    panel : Panel
+
+    Returns
+    -------
+    tuple of str
+        `THRESHOLD_FLAGS`, each with the marker's name at its end.
+    """
+    flags = []
+    for name, cut in thresholds.items():
+        if not cut.is_known:
+            flags.append(UNKNOWN + name)
+        elif cut.source == "auto":
+            values = valid_values(cells, panel, panel.marker(name))
+            reached = int((values >= cut.values[0]).sum())
+            if values.size and not reached:
+                flags.append(ABOVE_ALL + name)
+            elif 2 * reached > values.size:
+                flags.append(BELOW_MOST + name)
+    return tuple(flags)
+
+
+def without_threshold_flags(flags: Iterable[str]) -> list[str]:
+    """Return a slide's flags without those of :func:`threshold_flags`.
+
+    Examples
+    --------
+    >>> without_threshold_flags(["coarse_pixels", "threshold_above_all_cells_cy5"])
+    ['coarse_pixels']
+    """
+    return [flag for flag in flags if not flag.startswith(THRESHOLD_FLAGS)]

@@ -23,7 +23,14 @@ from histo.stain import (
     estimate_white_point,
     load_stains,
 )
-from histo.tissue import find_artefacts, tissue_mask, tissue_mask_channels
+from histo.tissue import (
+    MIN_TISSUE_UM2,
+    find_artefacts,
+    nuclear_texture,
+    tissue_mask,
+    tissue_mask_channels,
+)
+from histo.tissue.texture import MAX_PIXEL_SIZE_UM
 
 __all__ = ["Survey", "sample_fields", "survey_slide", "with_reach"]
 
@@ -37,6 +44,10 @@ REACH_UM = 12.0
 
 #: Stains are estimated and checked on this many fields of this side, at about `SAMPLE_UM`.
 SAMPLE_FIELDS, SAMPLE_PX, SAMPLE_UM = 12, 384, 1.0
+
+#: Fluorescence: where more than this share of what seems to be glass is full of nuclei, no glass
+#: is in view.
+NUCLEAR_SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +72,9 @@ class Survey:
         are measured, where the model's word on brown is used.
     region : DrawnRegion, optional
         Where the slide is analysed; ``tissue`` lies within it. None: everywhere.
+    tissue_assumed : bool
+        Fluorescence: no glass is in view to tell tissue from, but nuclei are everywhere, so all
+        was taken for tissue.
     """
 
     pixel_size_um: float
@@ -73,6 +87,7 @@ class Survey:
     nuclear_range: tuple[float, float] | None = None
     dab_od_shift: float | None = None
     region: DrawnRegion | None = None
+    tissue_assumed: bool = False
 
     @property
     def valid(self) -> npt.NDArray[np.bool_]:
@@ -198,23 +213,65 @@ def _misfit(check: StainCheck) -> float:
 
 
 def _survey_channels(slide: Slide, panel: Panel, picture: npt.NDArray[Any], um: float) -> Survey:
-    tissue = tissue_mask_channels(picture, um)
     at = panel.channel_names.index(str(panel.nuclear_channel))
     nuclear = panel.resolve_channels(slide.channel_names)[at]
-    background = picture[..., nuclear][~tissue]
-    if background.size < 64:
-        background = np.sort(picture[..., nuclear], axis=None)[: max(1, picture[..., 0].size // 20)]
-    low = float(np.median(background))
+    tissue = tissue_mask_channels(picture, um)
+    assumed = _is_tissue_too(slide, tissue, um, channel=nuclear)
+    if assumed:
+        tissue = np.ones_like(tissue)
     fields = sample_fields(slide, tissue, um, channel=nuclear)
-    bright = fields[fields > low] if fields.size else picture[..., nuclear]
-    high = float(np.percentile(bright, 97)) if bright.size else low + 1
     return Survey(
         um,
         picture,
         tissue,
         np.zeros(tissue.shape, np.uint8),
-        nuclear_range=(low, max(high, low + 1e-6 * max(1.0, abs(low)) + 1e-9)),
+        nuclear_range=_nuclear_range(picture[..., nuclear], tissue, fields),
+        tissue_assumed=assumed,
     )
+
+
+def _is_tissue_too(slide: Slide, tissue: npt.NDArray[np.bool_], um: float, *, channel: int) -> bool:
+    """Tell whether what was taken for glass is full of nuclei.
+
+    From afar a field that is tissue from edge to edge looks like an empty one: its darkest mode
+    is that of the tissue. Nuclei show at about 1 µm/px.
+    """
+    fine_um = slide.working_pixel_size(SAMPLE_UM)
+    if fine_um > MAX_PIXEL_SIZE_UM:
+        return False
+    # What bright tissue sheds around it is no texture of the glass.
+    outside = ~with_reach(with_reach(tissue, um), um)
+    seen_px = nuclei_px = 0
+    for place in dict.fromkeys(_places(slide, outside, um)):
+        where = _cut(outside, place, fine_um / um)
+        field = slide.read(place, fine_um)[..., channel]
+        seen_px += int(where.sum())
+        nuclei_px += int(nuclear_texture(field, fine_um, where=where).sum())
+    return nuclei_px > max(NUCLEAR_SHARE * seen_px, MIN_TISSUE_UM2 / fine_um**2)
+
+
+def _cut(mask: npt.NDArray[np.bool_], place: Region, zoom: float) -> npt.NDArray[np.bool_]:
+    """Return a part of a mask on a grid whose pixels are `zoom` of the mask's wide."""
+    rows, columns = (
+        np.minimum(((start + np.arange(n) + 0.5) * zoom).astype(int), limit - 1)
+        for start, n, limit in zip(
+            (place.y, place.x), (place.height, place.width), mask.shape, strict=True
+        )
+    )
+    return mask[np.ix_(rows, columns)]
+
+
+def _nuclear_range(
+    picture: npt.NDArray[Any], tissue: npt.NDArray[np.bool_], fields: npt.NDArray[Any]
+) -> tuple[float, float]:
+    """Return the intensities of background and of a bright nucleus."""
+    near = fields if fields.size else picture
+    background = picture[~tissue]
+    # Without glass, the darkest twentieth of the fine fields is what lies between nuclei.
+    low = float(np.median(background) if background.size >= 64 else np.percentile(near, 5))
+    bright = near[near > low]
+    high = float(np.percentile(bright, 97)) if bright.size else low + 1
+    return low, max(high, low + 1e-6 * max(1.0, abs(low)) + 1e-9)
 
 
 def sample_fields(
@@ -243,19 +300,27 @@ def sample_fields(
         large as the slide.
     """
     um = slide.working_pixel_size(SAMPLE_UM)
+    fields = [slide.read(place, um) for place in _places(slide, valid, pixel_size_um)]
+    if fields:
+        stack = np.stack(fields)
+    else:
+        sides = (min(SAMPLE_PX, n) for n in slide.grid_shape(um))
+        stack = np.zeros((0, *sides, len(slide.channel_names)), slide.dtype)
+    return stack if channel is None else stack[..., channel]
+
+
+def _places(slide: Slide, valid: npt.NDArray[np.bool_], pixel_size_um: float) -> list[Region]:
+    """Return where fields lie around pixels of `valid`, spread evenly, at about `SAMPLE_UM`."""
+    um = slide.working_pixel_size(SAMPLE_UM)
     shape = slide.grid_shape(um)
     height, width = (min(SAMPLE_PX, n) for n in shape)
     at = np.argwhere(valid)
-    fields = []
-    for index in np.unique(np.linspace(0, max(0, len(at) - 1), SAMPLE_FIELDS).astype(int)):
-        if not len(at):
-            break
+    if not len(at):
+        return []
+    places = []
+    for index in np.unique(np.linspace(0, len(at) - 1, SAMPLE_FIELDS).astype(int)):
         y, x = ((at[index] + 0.5) * pixel_size_um / um).astype(int)
         y = int(np.clip(y - height // 2, 0, shape[0] - height))
         x = int(np.clip(x - width // 2, 0, shape[1] - width))
-        field = slide.read(Region(y, x, height, width), um)
-        fields.append(field if channel is None else field[..., channel])
-    if not fields:
-        tail = () if channel is not None else (len(slide.channel_names),)
-        return np.zeros((0, height, width, *tail), slide.dtype)
-    return np.stack(fields)
+        places.append(Region(y, x, height, width))
+    return places

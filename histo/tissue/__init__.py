@@ -3,6 +3,7 @@
 from histo.tissue.artefacts import ARTEFACT_NAMES, find_artefacts
 from histo.tissue.focus import blurred_mask, focus_map
 from histo.tissue.mask import MAX_HOLE_UM2, MIN_TISSUE_UM2, tissue_mask, tissue_mask_channels
+from histo.tissue.texture import nuclear_texture
 
 __all__ = [
     "ARTEFACT_NAMES",
@@ -11,6 +12,7 @@ __all__ = [
     "blurred_mask",
     "find_artefacts",
     "focus_map",
+    "nuclear_texture",
     "tissue_mask",
     "tissue_mask_channels",
 ]

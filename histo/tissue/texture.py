@@ -27,7 +27,10 @@ _MAX_FIT_PX = 20_000
 
 
 def nuclear_texture(
-    image: npt.NDArray[np.number[Any]], pixel_size_um: float
+    image: npt.NDArray[np.number[Any]],
+    pixel_size_um: float,
+    *,
+    where: npt.NDArray[np.bool_] | None = None,
 ) -> npt.NDArray[np.bool_]:
     """Return where a nuclear channel shows nuclei, however bright it is between them.
 
@@ -43,6 +46,9 @@ def nuclear_texture(
         The nuclear channel. NaN counts as dark.
     pixel_size_um : float
         Size of a pixel, µm; 1.5 or finer, or nuclei cannot be told from noise.
+    where : bool (Y, X), optional
+        Judge these pixels only, by themselves: nothing is found elsewhere. Bright tissue some
+        25 µm away no longer matters.
 
     Returns
     -------
@@ -51,7 +57,8 @@ def nuclear_texture(
     Raises
     ------
     ValueError
-        When `image` is not two-dimensional, or the pixel size is not positive or too coarse.
+        When `image` is not two-dimensional, `where` has another shape, or the pixel size is not
+        positive or too coarse.
 
     References
     ----------
@@ -76,30 +83,45 @@ def nuclear_texture(
     check_pixel_size(pixel_size_um)
     if pixel_size_um > MAX_PIXEL_SIZE_UM:
         raise ValueError(f"pixels of {pixel_size_um:g} µm are too coarse to show nuclei")
-    if image.size == 0:
+    where = np.ones(image.shape, bool) if where is None else where
+    if where.shape != image.shape:
+        raise ValueError(f"where must have the shape of image {image.shape}, got {where.shape}")
+    if not where.any():
         return np.zeros(image.shape, bool)
     values = np.nan_to_num(image.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
-    level = abs(float(np.median(values)))
-    even = _levelled(values)
+    level = abs(float(np.median(values[where])))
+    even = _levelled(values, where)
     blurred = [cv2.GaussianBlur(even, (0, 0), scale / pixel_size_um) for scale in _SCALES_UM]
     side = max(3, round(_WINDOW_UM / pixel_size_um))
+    weight = where.astype(np.float32)
+    total = np.maximum(cv2.blur(weight, (side, side)), 1e-6)
     fine, nuclear, wide = (
-        cv2.blur((a - b) ** 2, (side, side)) for a, b in itertools.pairwise(blurred)
+        cv2.blur(weight * (a - b) ** 2, (side, side)) / total
+        for a, b in itertools.pairwise(blurred)
     )
     whole_numbers = np.issubdtype(image.dtype, np.integer)
     least = max(_LEAST_CONTRAST * level, _LEAST_STEP if whole_numbers else 0.0)
     found = (nuclear > _NUCLEAR * fine) & (wide > _WIDE * fine) & (nuclear > least**2)
-    return np.asarray(found, bool)
+    return np.asarray(found & where, bool)
 
 
-def _levelled(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Return the picture without the second-order surface that fits it best."""
+def _levelled(
+    values: npt.NDArray[np.float32], where: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.float32]:
+    """Return the picture without the second-order surface that fits most of it best."""
+    at = np.flatnonzero(where)
+    at = at[:: max(1, at.size // _MAX_FIT_PX)]
     y, x = (np.linspace(-1, 1, n, dtype=np.float32) for n in values.shape)
-    step = max(1, round(np.sqrt(values.size / _MAX_FIT_PX)))
-    some = slice(step // 2, None, step)
+    rows, columns = np.divmod(at, values.shape[1])
+    heights = values.flat[at]
+    middle = np.median(heights)
+    reach = 4.0 * np.median(np.abs(heights - middle))
     powers = [(i, j) for i in range(3) for j in range(3 - i)]
-    terms = np.stack([np.outer(y[some] ** i, x[some] ** j).ravel() for i, j in powers], axis=1)
-    weights = np.linalg.lstsq(terms, values[some, some].ravel(), rcond=None)[0]
-    return values - sum(
+    terms = np.stack([y[rows] ** i * x[columns] ** j for i, j in powers], axis=1)
+    weights = np.linalg.lstsq(terms, np.clip(heights, middle - reach, middle + reach), rcond=None)[
+        0
+    ]
+    surface = sum(
         weight * np.outer(y**i, x**j) for weight, (i, j) in zip(weights, powers, strict=True)
     )
+    return np.asarray(values - surface, np.float32)

@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["polygons_um"]
+__all__ = ["AREAS", "outline_um", "polygons_um"]
+
+AREAS = ("rectangle", "polygon", "ellipse")
+"""Kinds of shapes that enclose something."""
 
 #: Corners of the polygon that stands for an ellipse: its area is right to 0.3 %.
 _CORNERS = 48
@@ -32,13 +35,34 @@ def polygons_um(layer: Any) -> list[npt.NDArray[np.float64]]:
     >>> polygons_um(square)[0].tolist()
     [[0.0, 0.0], [0.0, 2.0], [2.0, 2.0], [2.0, 0.0]]
     """
-    found = []
-    for shape, kind in zip(layer.data, layer.shape_type, strict=True):
-        if kind not in ("rectangle", "polygon", "ellipse"):
-            continue
-        corners = np.array([layer.data_to_world(corner) for corner in shape], np.float64)[:, -2:]
-        found.append(_ellipse(corners) if kind == "ellipse" else corners)
-    return found
+    kinds = zip(layer.data, layer.shape_type, strict=True)
+    return [outline_um(layer, shape, kind) for shape, kind in kinds if kind in AREAS]
+
+
+def outline_um(
+    layer: Any, shape: npt.NDArray[np.floating], kind: str
+) -> npt.NDArray[np.float64]:
+    """Return the corners of one shape; of an ellipse, of which napari keeps the box, many.
+
+    Parameters
+    ----------
+    layer : napari.layers.Shapes
+    shape : float (N, 2)
+        One of its ``data``.
+    kind : str
+        Its ``shape_type``.
+
+    Returns
+    -------
+    float64 (N, 2)
+        Corners (y, x) in the viewer's coordinates.
+    """
+    points = np.asarray(shape, np.float64)
+    # One step for all corners: asking for each takes long where there are thousands.
+    start = np.array(layer.data_to_world(np.zeros(points.shape[1])))
+    axes = np.array([layer.data_to_world(axis) for axis in np.eye(points.shape[1])]) - start
+    corners = (points @ axes + start)[:, -2:]
+    return _ellipse(corners) if kind == "ellipse" else corners
 
 
 def _ellipse(box: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
