@@ -26,6 +26,18 @@ sys.path[:0] = [str(ROOT), str(ROOT / "plugins")]
 
 SLIDE = ROOT / "sample_images" / "foxp3-dab_infiltrate.tif"
 SIZE = (1400, 900)
+#: Strokes through the sample's nests, stroma and infiltrate: class, and y, x in µm.
+STROKES = (
+    ("Tumor", ((110, 215), (150, 230), (165, 270), (150, 300))),
+    ("Tumor", ((300, 30), (340, 60), (370, 40))),
+    ("Tumor", ((420, 320), (470, 340), (490, 320))),
+    ("Stroma", ((160, 40), (130, 60), (110, 85))),
+    ("Stroma", ((300, 200), (310, 260), (305, 310), (315, 380))),
+    ("Stroma", ((60, 340), (85, 320), (40, 365))),
+    ("Lymphoid", ((235, 30), (240, 80), (225, 120))),
+    ("Lymphoid", ((200, 420), (250, 440), (300, 470))),
+    ("Lymphoid", ((370, 170), (410, 200))),
+)
 
 
 def analysed(folder: Path) -> tuple[Path, Path]:
@@ -90,10 +102,29 @@ def show_something(name: str, widget: Any, sections: Path) -> None:
         wait_until(lambda: widget.report is not None)
     elif name == "recount":
         widget.begin_button.click()
+    elif name == "regions":
+        divide(widget)
     elif name == "batch":
         widget.folder.setText(str(sections))
         widget.look()
         wait_until(lambda: bool(widget.slides))
+
+
+def divide(widget: Any) -> None:
+    """Draw strokes, let a model learn from them, and divide the section by it."""
+    from napari_histo.regions_file import DrawnRegion
+
+    widget.draw("stroke")
+    strokes = [DrawnRegion(name, np.array(line, float), is_area=False) for name, line in STROKES]
+    widget.drawn.add(strokes)
+    widget.drawn.layer.mode = "pan_zoom"
+    widget.divide_box.ways["learning"].setChecked(True)
+    widget.divide_box.steps.setValue(150)
+    ended: list[Any] = []
+    widget.job.ended.connect(ended.append)
+    widget.bar.run.click()
+    wait_until(lambda: bool(ended), seconds=900)
+    widget.session.nuclei.visible = False
 
 
 def take(out: Path, chosen: list[str], slide: Path, result: Path) -> None:
@@ -113,7 +144,11 @@ def take(out: Path, chosen: list[str], slide: Path, result: Path) -> None:
             sys.stderr.write(f"{name}: {error}\n")
             viewer.close()
             continue
-        if name not in ("analyse", "batch"):
+        if name == "regions":  # the pictures of the others show a result that is not divided
+            own = slide.parent / "divided" / result.name
+            shutil.copytree(result, own)
+            Session.of(viewer).open_result(own)
+        elif name not in ("analyse", "batch"):
             Session.of(viewer).open_result(result)
         wait(1.5)
         show_something(name, widget, slide.parent)

@@ -83,7 +83,7 @@ def list_models() -> tuple[ModelCard, ...]:
     True
     """
     names = _names()
-    return tuple(read_card(name) for name in sorted(names) if not _is_for_regions(name))
+    return tuple(read_card(name) for name in sorted(names) if not is_region_model(name))
 
 
 def _names() -> set[str]:
@@ -104,12 +104,24 @@ def region_model_names() -> tuple[str, ...]:
     >>> "nuclei-brightfield" in region_model_names()
     False
     """
-    return tuple(name for name in sorted(_names()) if _is_for_regions(name))
+    return tuple(name for name in sorted(_names()) if is_region_model(name))
 
 
-def _is_for_regions(name: str) -> bool:
+def is_region_model(name_or_path: str | Path) -> bool:
+    """Say whether a model is for regions and not for nuclei.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model.
+
+    Examples
+    --------
+    >>> is_region_model("nuclei-brightfield")
+    False
+    """
     try:
-        rdf = yaml.safe_load((model_folder(name) / "rdf.yaml").read_text(encoding="utf-8"))
+        rdf = yaml.safe_load((model_folder(name_or_path) / "rdf.yaml").read_text(encoding="utf-8"))
         return bool(rdf["config"]["histo"]["reads"] == "regions")
     except (KeyError, TypeError, ValueError, yaml.YAMLError):
         return False  # read_card says what is wrong

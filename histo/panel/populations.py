@@ -21,7 +21,7 @@ _SPILL_SHARE = 0.2
 _LEAN = 1.5
 
 _GRID = 512
-_DEPTH, _LEAST_CELLS, _LEAST_SHARE, _APART = 0.5, 30, 0.05, 2.0
+_DEPTH, _LEAST_CELLS, _LEAST_SHARE, _APART, _SURE = 0.5, 30, 0.05, 2.0, 3.0
 
 
 def negative_population(ascending: Floats) -> tuple[float, float]:
@@ -85,7 +85,7 @@ def above_spill(ascending: Floats, mode: float, threshold: float) -> float:
 
     Examples
     --------
-    >>> above_spill(np.array([0.0, 1, 1, 1, 2, 20, 20, 20]), 1.0, 1.5)
+    >>> round(above_spill(np.array([0.0, 1, 1, 1, 2, 20, 20, 20]), 1.0, 1.5), 6)
     4.8
     """
     for _ in range(8):
@@ -131,8 +131,8 @@ def valley(ascending: Floats, *, compress: bool = False) -> float | None:
     """Return the border between few negative and many positive cells.
 
     The place of least density (Gaussian kernels of Silverman's width) between two modes. It
-    must be half as deep as the lower of them, with at least 30 cells and 5 % below it and most
-    of the cells above; else there is none.
+    must be half as deep as the lower of them, by three standard errors of the lower one's
+    count, with at least 30 cells and 5 % below it and most of the cells above; else there is none.
 
     Parameters
     ----------
@@ -182,6 +182,10 @@ def valley(ascending: Floats, *, compress: bool = False) -> float | None:
     depth = np.where(fair, density / np.maximum(np.minimum(*sides), 1e-12), np.inf)
     at = int(np.argmin(depth))
     if not depth[at] <= _DEPTH:
+        return None
+    # Cells that each kernel rests on; a thin tail has valleys by chance.
+    peak, bottom = (d * 2 * np.sqrt(np.pi) * width / step for d in (sides[0][at], density[at]))
+    if peak - bottom < _SURE * np.sqrt(peak + bottom):
         return None
     modes = grid[np.argmax(density[:at])], grid[at + np.argmax(density[at:])]
     if not compress:

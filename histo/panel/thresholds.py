@@ -378,7 +378,10 @@ def auto_threshold(
             threshold = border
             note = f"valley between few negative and many positive cells, {len(ascending)} cells"
         elif few_negative or leans_left(ascending):
-            return None, f"no population of negative cells stands out ({note})"
+            return None, (
+                f"no population of negative cells stands out (lowest mode {mode:.3g}, "
+                f"{len(ascending)} cells)"
+            )
     if limits is not None and threshold > limits[1]:
         return None, f"the automatic threshold {threshold:.3g} is implausible ({note})"
     if limits is not None and threshold < limits[0]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
@@ -29,6 +29,7 @@ from histo.results import (
     Caption,
     GalleryCell,
     SlideResult,
+    channel_colours,
     choose_cells,
     draw_compartments,
     draw_field,
@@ -44,6 +45,7 @@ from histo.results import (
 if TYPE_CHECKING:
     from histo.pipeline.compartments import Divided
     from histo.pipeline.measure import Workplace
+    from histo.results.calls import Rgb
 
 __all__ = ["VIEWS", "draw_divided", "draw_pictures", "key_numbers", "save_views"]
 
@@ -56,29 +58,56 @@ KEPT_CELLS = 240
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """Turns what the slide holds into a picture for the eye."""
+    """Turns what the slide holds into a picture for the eye.
 
-    channels: tuple[int, ...]
-    limits: tuple[tuple[float, float], ...]
+    Attributes
+    ----------
+    channels : tuple of int
+        Positions in the slide, the nuclear one first; empty for stained sections.
+    names : tuple of str
+        What the panel calls them.
+    limits : tuple of (float, float)
+        Intensities drawn black and brightest.
+    """
+
+    channels: tuple[int, ...] = ()
+    names: tuple[str, ...] = ()
+    limits: tuple[tuple[float, float], ...] = ()
 
     def __call__(self, image: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
         if not self.channels:
             return np.asarray(image, np.uint8)
-        return show_channels(image[..., list(self.channels)], self.limits)
+        limits = self.limits
+        if len(limits) > 3:
+            # Of many markers only the bright part is told apart; haze would cover the nuclei.
+            limits = (limits[0], *((low + 0.1 * (high - low), high) for low, high in limits[1:]))
+        return show_channels(image[..., list(self.channels)], limits)
+
+    def apart(self, image: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+        """Return the channels side by side, uint8 (Y, X, C); a stained section as it is."""
+        if not self.channels:
+            return np.asarray(image, np.uint8)
+        low, high = np.array(self.limits, np.float32).T
+        light = (image[..., list(self.channels)].astype(np.float32) - low) / (high - low)
+        return np.asarray(np.rint(255 * np.clip(light, 0, 1)), np.uint8)
 
 
 def _eye(place: Workplace) -> _Shown:
     if place.panel.kind == "brightfield":
-        return _Shown((), ())
-    nuclear = place.channels[place.panel.channel_names.index(str(place.panel.nuclear_channel))]
-    order = (nuclear, *(c for c in place.channels if c != nuclear))
+        return _Shown()
+    first = place.panel.channel_names.index(str(place.panel.nuclear_channel))
+    order = (first, *(k for k in range(len(place.channels)) if k != first))
     tissue = place.survey.picture[place.survey.tissue]
     tissue = tissue if len(tissue) else place.survey.picture.reshape(-1, tissue.shape[-1])
     limits = []
-    for channel in order:
-        low, high = (float(v) for v in np.percentile(tissue[:, channel], (5, 99.8)))
+    for k in order:
+        low, high = (float(v) for v in np.percentile(tissue[:, place.channels[k]], (5, 99.8)))
         limits.append((low, max(high, low + 1e-6)))
-    return _Shown(order, tuple(limits))
+    return _Shown(
+        tuple(place.channels[k] for k in order),
+        tuple(place.panel.channel_names[k] for k in order),
+        tuple(limits),
+    )
 
 
 def save_views(
@@ -110,6 +139,7 @@ def save_views(
         "level0_um": np.array(place.slide.pixel_size_yx_um),
         "cell_ids": kept,
         "squares": squares,
+        "channels": np.array(eye.names, np.str_),
     }
     np.savez_compressed(folder / VIEWS, **views)
 
@@ -153,11 +183,11 @@ def _squares(
         chosen += [int(i) for ids in groups.values() for i in ids]
     kept = np.unique(np.array(chosen, np.int64))
     at = cells.set_index("cell_id").loc[kept, ["y_um", "x_um"]].to_numpy() / um
-    squares = np.zeros((len(kept), side, side, 3), np.uint8)
+    squares = np.zeros((len(kept), side, side, len(eye.channels) or 3), np.uint8)
     # Row by row of the slide, so that neighbouring squares share decoded tiles.
     for index in np.lexsort((at[:, 1], at[:, 0] // 512)):
         y, x = (round(float(v)) - side // 2 for v in at[index])
-        squares[index] = eye(place.slide.read(Region(y, x, side, side), um))
+        squares[index] = eye.apart(place.slide.read(Region(y, x, side, side), um))
     return squares, kept
 
 
@@ -191,6 +221,8 @@ def draw_pictures(
         If `VIEWS`, the labels or the outlines are missing or damaged.
     """
     views = _read_views(folder / VIEWS)
+    colours = _colours(views)
+    caption = replace(caption, channels=colours)
     overview = draw_overview(
         views["overview"],
         cells,
@@ -205,12 +237,20 @@ def draw_pictures(
     labels = np.array(open_labels(folder / LABELS)[0][y : y + height, x : x + width], np.int64)
     for cell, nucleus in (drawn or {}).items():
         _paint(labels, cell, nucleus.outline_um / um - (y, x))
-    field = draw_field(views["field"], labels, cells, pixel_size_um=um, title=caption.title)
+    field = draw_field(
+        views["field"],
+        labels,
+        cells,
+        pixel_size_um=um,
+        title=caption.title,
+        channels=colours,
+    )
     write_png(folder / "field.png", field)
     for marker in panel.markers:
         cut = thresholds[marker.name]
         column, first = deciding_column(panel, marker, cut)
-        rows = _gallery_rows(folder, cells, views, marker.name, column=column, first=first)
+        shown = _of_marker(views, colours, marker.plane)
+        rows = _gallery_rows(folder, cells, shown, marker.name, column=column, first=first)
         cuts = (first,) if cut.source == "learned" else cut.values
         values = cells.loc[(cells["compartment"] != "excluded").to_numpy(), column].to_numpy()
         picture = draw_gallery(
@@ -219,6 +259,7 @@ def draw_pictures(
             thresholds=cuts if cut.is_known else (),
             quantity=measurement_name(column) or column,
             title=f"{caption.title}: {marker.name.upper()}",
+            channels={name: colours[name] for name in shown["channels"].tolist()},
         )
         write_png(folder / f"gallery_{marker.name}.png", picture)
 
@@ -277,6 +318,30 @@ def _read_views(path: Path) -> dict[str, Any]:
             f"{path.name}: the pixels that the pictures are drawn from are missing or damaged "
             f"({type(error).__name__}); run the slide again with --force."
         ) from error
+
+
+def _colours(views: Mapping[str, Any]) -> dict[str, Rgb]:
+    """Return the colour of each channel; none for stained sections, and for results of old."""
+    names = views["channels"].tolist() if "channels" in views else []
+    return dict(zip(names, channel_colours(len(names)), strict=True))
+
+
+def _of_marker(views: dict[str, Any], colours: Mapping[str, Rgb], plane: str) -> dict[str, Any]:
+    """Return the views with squares that show the nuclei and one marker, and nothing else.
+
+    Stained sections show what the eye sees, and so do results that keep no channels apart.
+    """
+    if not colours:
+        return {**views, "channels": np.array([], np.str_)}
+    names = list(colours)
+    picked = [0, names.index(plane)] if names.index(plane) else [0]
+    squares = views["squares"]
+    flat = squares[..., picked].reshape(1, -1, len(picked))
+    paints = [colours[names[k]] for k in picked]
+    # Nuclei at 60 %: a faint marker on them is still seen.
+    mixed = show_channels(flat, [(0, 425), (0, 255)][: len(picked)], colours=paints)
+    shown = np.array([names[k] for k in picked], np.str_)
+    return {**views, "squares": mixed.reshape(*squares.shape[:3], 3), "channels": shown}
 
 
 def _gallery_rows(

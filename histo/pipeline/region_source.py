@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from histo.errors import AnnotationError, HistoError, ModelError
-from histo.nuclei.model import model_folder
+from histo.nuclei.model import is_region_model, model_folder, region_model_names
 
 __all__ = ["ANNOTATION_SUFFIXES", "is_drawn", "regions_record"]
 
@@ -40,7 +40,7 @@ def is_drawn(regions: str) -> bool:
     if path.is_file() and path.name.lower().endswith(ANNOTATION_SUFFIXES):
         return True
     try:
-        model_folder(regions)
+        fits = is_region_model(regions)
     except ModelError:
         if path.is_dir():
             return True
@@ -48,6 +48,11 @@ def is_drawn(regions: str) -> bool:
             f"{regions}: no region model and no annotations of that name; give a GeoJSON file of "
             "QuPath, a folder of them named like the slides, or a model of `histo train-regions`."
         ) from None
+    if not fits:
+        raise ModelError(
+            f"{path.name} is a model for nuclei; --regions takes one for regions "
+            f"({', '.join(region_model_names()) or 'made by histo train-regions'})."
+        )
     return False
 
 

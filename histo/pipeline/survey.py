@@ -265,11 +265,12 @@ def _nuclear_range(
     picture: npt.NDArray[Any], tissue: npt.NDArray[np.bool_], fields: npt.NDArray[Any]
 ) -> tuple[float, float]:
     """Return the intensities of background and of a bright nucleus."""
-    near = fields if fields.size else picture
     background = picture[~tissue]
-    # Without glass, the darkest twentieth of the fine fields is what lies between nuclei.
-    low = float(np.median(background) if background.size >= 64 else np.percentile(near, 5))
-    bright = near[near > low]
+    if background.size < 64:
+        # Without glass, the darkest twentieth is what lies between nuclei.
+        background = np.sort(picture, axis=None)[: max(1, picture.size // 20)]
+    low = float(np.median(background))
+    bright = fields[fields > low] if fields.size else picture
     high = float(np.percentile(bright, 97)) if bright.size else low + 1
     return low, max(high, low + 1e-6 * max(1.0, abs(low)) + 1e-9)
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from histo.results.annotations import Annotation, mask_rings, write_annotations
     from histo.results.bland_altman import draw_bland_altman
     from histo.results.calls import CallClass, call_classes, called_markers
-    from histo.results.channels import show_channels
+    from histo.results.channels import channel_colours, show_channels
     from histo.results.compartment_picture import draw_compartments
     from histo.results.drawing import write_png
     from histo.results.field import draw_field
@@ -66,6 +66,7 @@ __all__ = [
     "SlideResult",
     "call_classes",
     "called_markers",
+    "channel_colours",
     "check_writable",
     "choose_cells",
     "clear_leftovers",
@@ -117,6 +118,7 @@ _HOMES = {
     "SlideResult": "slide_result",
     "call_classes": "calls",
     "called_markers": "calls",
+    "channel_colours": "channels",
     "check_writable": "folder",
     "choose_cells": "gallery",
     "clear_leftovers": "folder",

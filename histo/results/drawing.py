@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Patch, Rectangle
 
 from histo.errors import ResultError
 from histo.results.calls import Rgb
@@ -148,6 +148,29 @@ def legend_lines(entries: Mapping[str, Rgb]) -> list[Line2D]:
         Line2D([], [], color=unit_rgb(rgb), linewidth=2.5, label=name)
         for name, rgb in entries.items()
     ]
+
+
+def channel_patches(channels: Mapping[str, Rgb]) -> list[Patch]:
+    """Return one filled square a fluorescence channel, for a legend."""
+    return [
+        Patch(facecolor=unit_rgb(rgb), edgecolor=SOFT, linewidth=0.6, label=name)
+        for name, rgb in channels.items()
+    ]
+
+
+def channel_legend(figure: Figure, channels: Mapping[str, Rgb]) -> None:
+    """Name the fluorescence channels of a picture in its upper right corner."""
+    if channels:
+        figure.legend(
+            handles=channel_patches(channels),
+            loc="upper right",
+            ncols=len(channels),
+            frameon=False,
+            fontsize=10,
+            handlelength=1,
+            handleheight=1,
+            columnspacing=1.2,
+        )
 
 
 def unit_rgb(rgb: Rgb) -> tuple[float, float, float]:

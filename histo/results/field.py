@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -11,6 +13,7 @@ from histo.cells import cell_outlines
 from histo.results.calls import Rgb, call_classes
 from histo.results.drawing import (
     Image,
+    channel_legend,
     image_axes,
     legend_lines,
     new_figure,
@@ -36,6 +39,7 @@ def draw_field(
     *,
     pixel_size_um: float,
     title: str = "",
+    channels: Mapping[str, Rgb] | None = None,
 ) -> Image:
     """Draw a field twice: as it is, and with the outline of each nucleus in its call's colour.
 
@@ -51,6 +55,8 @@ def draw_field(
         Pixel size of ``rgb``, in micrometres.
     title : str
         A line above.
+    channels : mapping of str to (int, int, int), optional
+        Fluorescence: in which colour each channel is drawn.
 
     Returns
     -------
@@ -77,6 +83,7 @@ def draw_field(
     zoom = max(1, min(4, 1200 // max(height, width)))
     figure = new_figure(2 * width * zoom + 3 * _MARGIN, height * zoom + _HEAD + _FOOT)
     text(figure, _MARGIN, 12, title, fontsize=13, weight="bold")
+    channel_legend(figure, channels or {})
     plain = image_axes(figure, rgb, left=_MARGIN, top=_HEAD, zoom=zoom)
     scale_bar(plain, pixel_size_um, pixels_per_data=zoom)
     # Fluorescence is dimmed below the outlines, or bright signal would swallow them.

@@ -12,11 +12,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from histo.results.calls import GRADES, NEGATIVE
+from histo.results.calls import GRADES, NEGATIVE, Rgb
 from histo.results.drawing import (
     INK,
     SOFT,
     Image,
+    channel_legend,
     new_figure,
     notice,
     pixel_axes,
@@ -145,6 +146,7 @@ def draw_gallery(
     thresholds: Sequence[float],
     quantity: str,
     title: str = "",
+    channels: Mapping[str, Rgb] | None = None,
 ) -> Image:
     """Draw cells in rows, each with its value, under the distribution of all values.
 
@@ -162,6 +164,8 @@ def draw_gallery(
         What is measured, with its unit, e.g. ``"nucleus: DAB OD, mean"``.
     title : str
         A line above.
+    channels : mapping of str to (int, int, int), optional
+        Fluorescence: in which colour each channel is drawn.
 
     Returns
     -------
@@ -184,6 +188,7 @@ def draw_gallery(
     body = sum(_ROW_HEAD + count * step for count in lines.values())
     figure = new_figure(width, _HEAD + _HISTOGRAM + 44 + body + _FOOT)
     text(figure, _MARGIN, 14, title, fontsize=13, weight="bold")
+    channel_legend(figure, channels or {})
     axes = pixel_axes(figure, _MARGIN + 58, _HEAD, width - 2 * _MARGIN - 58, _HISTOGRAM - 8)
     _draw_histogram(axes, np.asarray(values, dtype=np.float64), thresholds, quantity)
     top = _HEAD + _HISTOGRAM + 44
@@ -239,11 +244,14 @@ def _draw_histogram(
     quantity: str,
 ) -> None:
     values = values[np.isfinite(values)]
-    thresholds = [threshold for threshold in thresholds if np.isfinite(threshold)]
-    low, high = 0.0, 1.5 * max(thresholds, default=0.0)
-    if len(values):
-        low = min(low, float(np.quantile(values, 0.005)))
-        high = max(high, float(np.quantile(values, 0.995)))
+    low, top = (float(q) for q in np.quantile(values, (0.005, 0.995))) if len(values) else (0, 0)
+    # Grades far beyond every cell would press the cells into a bar or two.
+    thresholds = [
+        threshold
+        for grade, threshold in enumerate(thresholds)
+        if np.isfinite(threshold) and (grade == 0 or threshold <= 1.5 * top)
+    ]
+    low, high = min(low, 0.0), max(top, 1.5 * max(thresholds, default=0.0))
     edges = _bins(low, max(high, low + 1e-9), thresholds, len(values))
     counts, _ = np.histogram(np.clip(values, edges[0], edges[-1]), edges)
     middles = (edges[1:] + edges[:-1]) / 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,11 +13,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from histo.results.calls import CallClass, call_classes
+from histo.results.calls import CallClass, Rgb, call_classes
 from histo.results.drawing import (
     DPI,
     SOFT,
     Image,
+    channel_patches,
     image_axes,
     new_figure,
     notice,
@@ -56,6 +58,8 @@ class Caption:
         Key numbers: a name and its value with unit, e.g. ``("FOXP3+ cells", "134 / mm²")``.
     flags : tuple of str
         Doubts; drawn where they cannot be overlooked.
+    channels : mapping of str to (int, int, int)
+        Fluorescence: in which colour each channel is drawn.
 
     Examples
     --------
@@ -66,6 +70,7 @@ class Caption:
     title: str
     lines: tuple[tuple[str, str], ...] = ()
     flags: tuple[str, ...] = field(default=())
+    channels: Mapping[str, Rgb] = field(default_factory=dict)
 
 
 def draw_overview(
@@ -115,7 +120,7 @@ def draw_overview(
     caption = caption or Caption("")
     height, width = thumbnail.shape[:2]
     zoom = min(1400 / width, 1000 / height)
-    beside = len(caption.lines) + len(caption.flags) + _LEGEND_LINES
+    beside = len(caption.lines) + len(caption.flags) + len(caption.channels) + _LEGEND_LINES
     shown = max(height * zoom, _LINE * beside)
     figure = new_figure(width * zoom + _SIDE + 3 * _MARGIN, shown + _HEAD + _FOOT)
     text(figure, _MARGIN, 16, caption.title, fontsize=14, weight="bold")
@@ -126,6 +131,7 @@ def draw_overview(
     if artefacts is not None:
         handles += _draw_artefacts(axes, artefacts)
     handles = draw_cells(axes, cells, pixel_size_um) + handles
+    handles += channel_patches(caption.channels)
     scale_bar(axes, pixel_size_um, pixels_per_data=zoom)
     _write_side(figure, caption, handles, left=width * zoom + 2 * _MARGIN)
     notice(figure)

@@ -13,14 +13,14 @@ __all__ = ["nuclear_texture"]
 
 MAX_PIXEL_SIZE_UM = 1.5
 
-_SCALES_UM = (1.0, 2.0, 4.0, 8.0)
+_SCALES_UM = (1.0, 2.0, 4.0)
 _WINDOW_UM = 50.0
 
-_NUCLEAR, _WIDE = 0.7, 0.4
-"""White noise lies at 0.25 and 0.06, noise blurred by 1 µm at 0.6 and 0.2, nuclei of tissue
-at 1.1 to 1.8 and 0.8 to 1.6."""
+_NUCLEAR = 0.8
+"""White noise lies at 0.25, noise with a grain of 1 µm (standard deviation) at 0.6, real tissue
+at 1.1 to 1.8, painted nuclei as dense as they can lie at 1.3."""
 
-_LEAST_CONTRAST, _LEAST_STEP = 0.002, 0.25
+_LEAST_CONTRAST, _LEAST_STEP = 0.002, 0.5
 """Standard deviations that nobody would see: relative to the level; of whole numbers."""
 
 _MAX_FIT_PX = 20_000
@@ -35,10 +35,10 @@ def nuclear_texture(
     """Return where a nuclear channel shows nuclei, however bright it is between them.
 
     Noise varies most from pixel to pixel and ever less over larger distances; nuclei vary over
-    their own size. So the variance between Gaussians of 2 and 4 µm, and between 4 and 8 µm, is
-    compared with that between 1 and 2 µm, in a square of 50 µm: ratios, so that neither gain
-    nor offset nor the strength of the noise matters. Uneven light is levelled first. A speck of
-    dust counts like a nucleus, but for its own square only.
+    their own size. So the variance between Gaussians of 2 and 4 µm is compared with that between
+    1 and 2 µm, in a square of 50 µm: a ratio, so that neither gain nor offset nor the strength
+    of the noise matters. Uneven light is levelled first. A speck of dust counts like a nucleus,
+    but for its own square only.
 
     Parameters
     ----------
@@ -47,8 +47,8 @@ def nuclear_texture(
     pixel_size_um : float
         Size of a pixel, µm; 1.5 or finer, or nuclei cannot be told from noise.
     where : bool (Y, X), optional
-        Judge these pixels only, by themselves: nothing is found elsewhere. Bright tissue some
-        25 µm away no longer matters.
+        Judge these pixels only, by themselves: nothing is found elsewhere. Bright tissue more
+        than 16 µm away does not matter.
 
     Returns
     -------
@@ -95,13 +95,13 @@ def nuclear_texture(
     side = max(3, round(_WINDOW_UM / pixel_size_um))
     weight = where.astype(np.float32)
     total = np.maximum(cv2.blur(weight, (side, side)), 1e-6)
-    fine, nuclear, wide = (
+    fine, nuclear = (
         cv2.blur(weight * (a - b) ** 2, (side, side)) / total
         for a, b in itertools.pairwise(blurred)
     )
     whole_numbers = np.issubdtype(image.dtype, np.integer)
     least = max(_LEAST_CONTRAST * level, _LEAST_STEP if whole_numbers else 0.0)
-    found = (nuclear > _NUCLEAR * fine) & (wide > _WIDE * fine) & (nuclear > least**2)
+    found = (nuclear > _NUCLEAR * fine) & (nuclear > least**2)
     return np.asarray(found & where, bool)
 
 

@@ -24,6 +24,8 @@ CLASSES = ("Tumor", "Stroma", "Necrosis", "Other")
 _STROKE_UM = 12.0
 _EDGE_UM, _FILL = 3.0, 0.2
 _KEPT_STEPS = 50
+#: What the metadata say of the layer; see `Session.shapes_um`.
+_DRAWN = "regions"
 #: What the layer is told to do for each tool.
 _MODES = {"polygon": "add_polygon", "lasso": "add_polygon_lasso", "stroke": "add_path"}
 
@@ -50,7 +52,13 @@ class DrawnRegions:
         self._now: tuple[DrawnRegion, ...] = ()
         self._past: list[tuple[DrawnRegion, ...]] = []
         self._quiet = False
-        session.viewer.layers.events.removed.connect(self._on_removed)
+        layers = session.viewer.layers
+        layers.events.removed.connect(self._on_removed)
+        # Of a widget that was closed meanwhile.
+        former = [one for one in layers if one.metadata.get("histo", {}).get("drawn") == _DRAWN]
+        if former:
+            self._hold(former[-1])
+            self._now = self._read()
 
     @property
     def layer(self) -> Any:
@@ -120,8 +128,11 @@ class DrawnRegions:
 
     def restart(self, regions: Sequence[DrawnRegion] = ()) -> None:
         """Begin anew, as for another slide: nothing can be taken back."""
-        if regions or self._layer is not None:
-            self._show(tuple(regions))
+        layer, self._layer = self._layer, None
+        if layer is not None and layer in self._session.viewer.layers:
+            self._session.viewer.layers.remove(layer)
+        if regions:
+            self._show(regions)
         self._now, self._past = tuple(regions), []
         self.changed.emit()
 
@@ -132,17 +143,21 @@ class DrawnRegions:
             import pandas as pd
 
             viewer = self._session.viewer
-            self._layer = viewer.add_shapes(
+            layer = viewer.add_shapes(
                 ndim=2,
                 name=LAYER,
                 features=pd.DataFrame({"class": pd.Series([], dtype=object)}),
                 feature_defaults={"class": self.name},
                 opacity=0.8,
                 units=("micrometer", "micrometer"),
-                metadata={"histo": {"drawn": "regions"}},
+                metadata={"histo": {"drawn": _DRAWN}},
             )
-            self._layer.events.data.connect(self._on_data)
+            self._hold(layer)
         return self._layer
+
+    def _hold(self, layer: Any) -> None:
+        self._layer = layer
+        layer.events.data.connect(self._on_data)
 
     def _on_removed(self, event: Any) -> None:
         if event.value is self._layer:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_histo.region_layers import region_layers
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -370,16 +372,17 @@ def folder_layers(folder: Path, cells: pd.DataFrame) -> list[LayerData]:
     Returns
     -------
     list of layer data tuples
-        ``nuclei`` (multiscale labels; left out when the folder has no label image) and
-        ``positive cells`` (points with the columns of the table).
+        The regions, where there are any (see `region_layers`), ``nuclei`` (multiscale labels;
+        left out when the folder has no label image) and ``positive cells`` (points with the
+        columns of the table).
 
     Raises
     ------
     histo.errors.ResultError
-        If the label image cannot be opened.
+        If the label image cannot be opened, or its regions are damaged.
     """
     facts = {"histo": {"result": folder.name, "folder": str(folder)}}
-    layers: list[LayerData] = []
+    layers: list[LayerData] = region_layers(folder)
     pyramid = folder / "nuclei.ome.zarr"
     if pyramid.is_dir():
         layers.append(_nuclei(pyramid, cells, facts))

@@ -53,8 +53,14 @@ class MetricTable(QTreeWidget):
         self._names: tuple[str, ...] = ()
         self._metrics: tuple[Metric, ...] = ()
         self._markers: tuple[str, ...] = ()
+        self._parts: tuple[str, ...] = ()
 
-    def show_metrics(self, metrics: Sequence[Metric], markers: tuple[str, ...]) -> None:
+    def show_metrics(
+        self,
+        metrics: Sequence[Metric],
+        markers: tuple[str, ...],
+        compartments: tuple[str, ...] = (),
+    ) -> None:
         """Show metrics; the rows stay when only their numbers change.
 
         Parameters
@@ -62,8 +68,10 @@ class MetricTable(QTreeWidget):
         metrics : sequence of Metric
         markers : tuple of str
             The panel's.
+        compartments : tuple of str
+            Words of the compartments, where the slide is divided.
         """
-        self._metrics, self._markers = tuple(metrics), markers
+        self._metrics, self._markers, self._parts = tuple(metrics), markers, compartments
         names = tuple(metric.name for metric in metrics)
         if names != self._names:
             self._names = names
@@ -79,7 +87,7 @@ class MetricTable(QTreeWidget):
         self._rows.clear()
         groups: dict[str, QTreeWidgetItem] = {}
         for metric in self._metrics:
-            heading = metric_group(metric.name, self._markers)
+            heading = metric_group(metric.name, self._markers, self._parts)
             if heading not in groups:
                 group = QTreeWidgetItem([heading])
                 font = self.font()
@@ -89,7 +97,7 @@ class MetricTable(QTreeWidget):
                 self.addTopLevelItem(group)
                 group.setFirstColumnSpanned(True)
                 groups[heading] = group
-            row = QTreeWidgetItem([metric_title(metric.name, self._markers)])
+            row = QTreeWidgetItem([metric_title(metric.name, self._markers, self._parts)])
             row.setToolTip(0, metric.name)
             for column in range(1, len(_HEAD)):
                 row.setTextAlignment(
@@ -123,7 +131,7 @@ class MetricTable(QTreeWidget):
             lines.append(
                 "\t".join(
                     (
-                        metric_title(metric.name, self._markers),
+                        metric_title(metric.name, self._markers, self._parts),
                         metric.name,
                         _plain(metric.value),
                         metric.unit,
@@ -166,7 +174,7 @@ def _texts(metric: Metric) -> tuple[str, str, str, str]:
         made = f"{metric.denominator:,.0f}"
     elif not math.isnan(metric.numerator) and metric.denominator > 0:
         made = f"{metric.numerator:,.0f} / {metric.denominator:,.0f}"
-        if metric.denominator_name.endswith("µm²"):
+        if "µm²" in metric.denominator_name:
             made = f"{metric.numerator:,.0f} / {metric.denominator / 1e6:,.3f} mm²"
             if metric.unit == "%":
                 made = f"{metric.numerator / 1e6:,.3f} / {metric.denominator / 1e6:,.3f} mm²"

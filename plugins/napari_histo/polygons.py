@@ -39,9 +39,7 @@ def polygons_um(layer: Any) -> list[npt.NDArray[np.float64]]:
     return [outline_um(layer, shape, kind) for shape, kind in kinds if kind in AREAS]
 
 
-def outline_um(
-    layer: Any, shape: npt.NDArray[np.floating], kind: str
-) -> npt.NDArray[np.float64]:
+def outline_um(layer: Any, shape: npt.NDArray[np.floating], kind: str) -> npt.NDArray[np.float64]:
     """Return the corners of one shape; of an ellipse, of which napari keeps the box, many.
 
     Parameters

@@ -26,7 +26,7 @@ _SMALLEST_LEVEL_PX = 512
 #: Outlines follow the sides of pixels; corners closer to a line than this are left out.
 _SMOOTH_PX = 0.75
 #: More outlines than this slow the window down: the largest are shown.
-_SHOWN_OUTLINES = 400
+_SHOWN_OUTLINES = 250
 
 
 def is_of_regions(layer: Any) -> bool:
@@ -92,9 +92,7 @@ def compartment_layer(folder: Path) -> LayerData:
         "multiscale": True,
         "colormap": _colours(classes),
         # What the status bar says of a pixel.
-        "features": pd.DataFrame(
-            {"index": range(len(classes) + 1), "compartment": ["", *classes]}
-        ),
+        "features": pd.DataFrame({"index": range(len(classes) + 1), "compartment": ["", *classes]}),
         "metadata": _facts(folder, COMPARTMENTS),
     }
     return levels, settings, "labels"
@@ -157,25 +155,25 @@ def _outlines(
     path: Path, scale: npt.NDArray[np.float64], smooth_um: float
 ) -> list[tuple[npt.NDArray[np.float64], str, str]]:
     """Return closed rings (y, x) in µm with class and the focus's number, largest first."""
-    from histo.results.geojson_objects import class_of, features_of, parts_of
-    from histo.results.reader_geojson import load_geojson
-
     found = []
-    for feature in features_of(load_geojson(path)):
-        properties = feature.get("properties") or {}
-        label = str(properties.get("name") or "").removeprefix("Focus ")
-        rings, _ = parts_of(feature.get("geometry"))
+    content = json.loads(path.read_text(encoding="utf-8"))
+    for feature in content["features"]:
+        properties, geometry = feature["properties"], feature["geometry"]
+        name = str(properties["classification"]["name"])
+        label = str(properties.get("name", "")).removeprefix("Focus ")
+        parts = geometry["coordinates"]
+        polygons = parts if geometry["type"] == "MultiPolygon" else [parts]
+        rings = [np.array(ring, np.float64)[:-1, ::-1] * scale for one in polygons for ring in one]
         rings.sort(key=_extent, reverse=True)
-        for number, ring in enumerate(rings):
-            smooth = _smoothed(ring * scale, smooth_um)
-            found.append((smooth, ": ".join(class_of(properties)), label if number == 0 else ""))
+        found += [(ring, name, "" if number else label) for number, ring in enumerate(rings)]
     # Foci are never left out.
     found.sort(key=lambda one: (bool(one[2]), _extent(one[0])), reverse=True)
-    return found[:_SHOWN_OUTLINES]
+    return [(_smoothed(ring, smooth_um), *words) for ring, *words in found[:_SHOWN_OUTLINES]]
 
 
 def _extent(ring: npt.NDArray[np.float64]) -> float:
-    return float(np.ptp(ring, axis=0).sum())
+    (height, width) = ring.max(axis=0) - ring.min(axis=0)
+    return float(height + width)
 
 
 def _smoothed(ring: npt.NDArray[np.float64], within_um: float) -> npt.NDArray[np.float64]:

@@ -14,7 +14,7 @@ from histo.pipeline.settings import Settings
 if TYPE_CHECKING:
     from napari_histo.job import Report, Tell
 
-__all__ = ["divide", "learn", "other_tasks", "overall_part"]
+__all__ = ["divide", "learn", "overall_part"]
 
 #: Which part of all a stage begins at, and how much it takes, roughly: alone, and after learning.
 _DIVIDING = {
@@ -151,34 +151,6 @@ def overall_part(stage: str, part: float, *, learns: bool = False) -> float:
     return _AFTER_LEARNING + (1 - _AFTER_LEARNING) * done if learns else done
 
 
-def other_tasks(annotations: Path, results: Path, slide: Path) -> list[tuple[Path, Path, Path]]:
-    """Find the other slides that were annotated: slide, result and annotations of each.
-
-    Parameters
-    ----------
-    annotations : Path
-        Folder of GeoJSON files named like the slides.
-    results : Path
-        Folder of results.
-    slide : Path
-        The slide at hand; the others are looked for beside it.
-    """
-    from histo.results import read_manifest
-
-    found = []
-    for path in sorted(annotations.glob("*.geojson")):
-        folder = results / path.name.removesuffix(".geojson")
-        if not (folder / "manifest.json").is_file():
-            continue
-        try:
-            file = str(read_manifest(folder)["input"]["file"])
-        except (ResultError, KeyError, TypeError):
-            continue
-        if file != slide.name and (slide.parent / file).exists():
-            found.append((slide.parent / file, folder, path))
-    return found
-
-
 def _check(folder: Path) -> dict[str, Any]:
     """Return the manifest of a result that can be divided anew."""
     from histo.pipeline import can_renew
@@ -206,9 +178,7 @@ def _check(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def _renew(
-    slide: str, folder: Path, regions: str, progress: Callable[[str, float], None]
-) -> None:
+def _renew(slide: str, folder: Path, regions: str, progress: Callable[[str, float], None]) -> None:
     """Divide a result anew, and write its row of the table of all slides."""
     from histo.batch import refresh_tables
     from histo.pipeline import renew_slide

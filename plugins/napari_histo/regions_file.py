@@ -104,7 +104,7 @@ def write_drawn(
     >>> square = np.array([[0.0, 0], [0, 8], [8, 8], [8, 0]])
     >>> drawn = [DrawnRegion("Tumor", square), DrawnRegion(HOLE, square / 4 + 2)]
     >>> write_drawn(path, drawn, (0.5, 0.5))
-    >>> [(one.name, one.points_um.max()) for one in read_drawn(path, (0.5, 0.5))]
+    >>> [(one.name, float(one.points_um.max())) for one in read_drawn(path, (0.5, 0.5))]
     [('Tumor', 8.0), ('Hole', 4.0)]
     """
     from histo.results import replace_file

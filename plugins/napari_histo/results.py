@@ -150,7 +150,8 @@ class ResultsWidget(QWidget):
             self.flags.clear()
         else:
             self.title.setText(self._heading(review))
-            self.table.show_metrics(review.metrics, tuple(review.panel.marker_names))
+            markers = tuple(review.panel.marker_names)
+            self.table.show_metrics(review.metrics, markers, _compartments(review))
             self.flags.setText(_flags(review))
         self._quiet.start(_QUIET_MS)
 
@@ -213,6 +214,13 @@ class ResultsWidget(QWidget):
         names = ("1+", "2+", "3+")
         kept = slice(1, 3) if learned else slice(0, 3)
         self.histogram.show_lines(lines[kept], names[kept], fixed=True)
+
+
+def _compartments(review: Review) -> tuple[str, ...]:
+    from histo.region.compartments import class_word
+
+    about = review.manifest.get("compartments") or {}
+    return tuple(class_word(name) for name in about.get("classes", ()))
 
 
 def _flags(review: Review) -> str:

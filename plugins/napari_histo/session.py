@@ -21,6 +21,7 @@ from napari_histo.layers import (
     positive_points,
     recolour,
 )
+from napari_histo.region_layers import is_of_regions, region_layers
 
 if TYPE_CHECKING:
     from histo.review import Review
@@ -222,13 +223,32 @@ class Session:
             self.calls_changed.emit()
 
     def reload(self) -> None:
-        """Read the open result again, after another process saved it."""
+        """Read the open result again, after another process wrote it.
+
+        Cut-offs that are not saved stay as they are.
+        """
         from histo.review import Review
 
-        if self.review is None:
+        former = self.review
+        if former is None:
             return
-        self.review = Review.open(self.review.folder, reader=self.review.reader)
+        review = Review.open(former.folder, reader=former.reader)
+        if review.requests != former.requests:
+            names = review.panel.marker_names
+            review.set_thresholds({name: former.requests.get(name) for name in names})
+        self.review = review
         self.refresh()
+
+    def show_regions(self) -> None:
+        """Show the regions of the open result anew, below its nuclei, after it was divided."""
+        layers, chosen = self.viewer.layers, self.viewer.layers.selection.active
+        for layer in [one for one in self._own_layers() if is_of_regions(one)]:
+            layers.remove(layer)
+        for data, settings, kind in region_layers(self._folder) if self._folder else ():
+            layer = getattr(self.viewer, f"add_{kind}")(data, **settings)
+            if self.nuclei is not None:
+                layers.move(layers.index(layer), layers.index(self.nuclei))
+        layers.selection.active = chosen if chosen in layers else None
 
     @property
     def unsaved(self) -> bool:
@@ -279,8 +299,9 @@ class Session:
 
     @property
     def nuclei(self) -> Any:
-        """The labels layer of the open result; None without one."""
-        return next((layer for layer in self._own_layers() if _is(layer, "Labels")), None)
+        """The labels layer of the open result that shows its cells; None without one."""
+        labels = (one for one in self._own_layers() if _is(one, "Labels"))
+        return next((one for one in labels if not is_of_regions(one)), None)
 
     @property
     def result_layers(self) -> list[Any]:

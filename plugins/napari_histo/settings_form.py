@@ -127,6 +127,13 @@ class Choice(QComboBox):
         self.setCurrentIndex(self._former)
         self.chosen.emit()
 
+    def offer_own(self, path: str) -> None:
+        """Show a value of the user's own; it is chosen only where nothing else is."""
+        self._insert(path)
+        if not self.value:
+            self._former = self.findData(path)
+            self.setCurrentIndex(self._former)
+
     def _insert(self, path: str) -> None:
         if self.findData(path) < 0:
             self.insertItem(self.count() - 1, Path(path).name, path)

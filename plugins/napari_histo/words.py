@@ -17,6 +17,7 @@ _SCORES = {
     "rejected_count": "Reach 1+, but not called",
     "ambiguous_percent": "{} in close contact",
 }
+_PARTS = {"area_mm2": "Area", "area_percent": "Share of the tissue"}
 _BOTH = {"count": "{} and {} cells", "density_per_mm2": "{} and {} cells per mm²"}
 
 _CELL_DOUBTS = {
@@ -46,6 +47,10 @@ _SLIDE_DOUBTS = {
         "More than 10 % of the tissue lies in artefacts (pen, folds, blur) and is left out. Look "
         "at the overview: is what remains typical of the section?"
     ),
+    "compartments_by_model": (
+        "The compartments were found by a model. Look at their layer over the slide before their "
+        "numbers are used."
+    ),
     "coarse_pixels": (
         "The slide is scanned coarsely: small nuclei may be missed. Scan at 20x or more."
     ),
@@ -56,7 +61,7 @@ _SLIDE_DOUBTS = {
 }
 
 
-def metric_group(name: str, markers: tuple[str, ...]) -> str:
+def metric_group(name: str, markers: tuple[str, ...], compartments: tuple[str, ...] = ()) -> str:
     """Return the heading that a metric stands under.
 
     Parameters
@@ -65,6 +70,8 @@ def metric_group(name: str, markers: tuple[str, ...]) -> str:
         Of the metric.
     markers : tuple of str
         The panel's.
+    compartments : tuple of str
+        Words of the compartments, where the slide is divided.
 
     Examples
     --------
@@ -72,14 +79,19 @@ def metric_group(name: str, markers: tuple[str, ...]) -> str:
     ('FOXP3', 'All cells')
     >>> metric_group("foxp3_given_rankl_percent", ("foxp3", "rankl"))
     'FOXP3 and RANKL'
+    >>> metric_group("tumor_foxp3_count", ("foxp3",), ("tumor", "stroma"))
+    'FOXP3 in tumor'
     """
+    if (word := _compartment(name, markers, compartments)) is not None:
+        rest = metric_group(name.removeprefix(f"{word}_"), markers)
+        return f"{rest} in {word.replace('_', ' ')}"
     if (pair := _pair(name, markers)) is not None:
         return " and ".join(sorted(one.upper() for one in pair[:2]))
     marker = _marker(name, markers)
     return marker.upper() if marker else "All cells"
 
 
-def metric_title(name: str, markers: tuple[str, ...]) -> str:
+def metric_title(name: str, markers: tuple[str, ...], compartments: tuple[str, ...] = ()) -> str:
     """Return a metric's name in words.
 
     Examples
@@ -88,7 +100,12 @@ def metric_title(name: str, markers: tuple[str, ...]) -> str:
     ('FOXP3+ cells per mm²', 'Cells')
     >>> metric_title("foxp3_given_rankl_percent", ("foxp3", "rankl"))
     'FOXP3+ among RANKL+ cells'
+    >>> metric_title("tumor_area_percent", (), ("tumor",))
+    'Share of the tissue'
     """
+    if (word := _compartment(name, markers, compartments)) is not None:
+        rest = name.removeprefix(f"{word}_")
+        return _PARTS.get(rest) or metric_title(rest, markers)
     if (pair := _pair(name, markers)) is not None:
         first, second, rest = f"{pair[0].upper()}+", f"{pair[1].upper()}+", pair[2]
         if rest == "given":
@@ -102,6 +119,11 @@ def metric_title(name: str, markers: tuple[str, ...]) -> str:
         return _SCORES.get(rest, rest.replace("_", " ").capitalize()).format(f"{marker.upper()}+")
     known = {"cell_count": "Cells", "cell_density_per_mm2": "Cells per mm²"}
     return known.get(name, name.replace("_", " ").capitalize())
+
+
+def _compartment(name: str, markers: tuple[str, ...], compartments: tuple[str, ...]) -> str | None:
+    """Return the compartment that a metric is of; None where it is of the whole slide."""
+    return None if _marker(name, markers) else _marker(name, compartments)
 
 
 def _marker(name: str, markers: tuple[str, ...]) -> str | None:
@@ -137,6 +159,8 @@ def number(value: float, unit: str) -> str:
         return f"{value:.1f} %"
     if unit == "cells":
         return f"{value:,.0f}"
+    if unit == "mm²":
+        return f"{value:,.3f}"
     if unit == "cells/mm²":
         return f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
     return f"{value:.0f}" if unit in ("0-8", "0-12") else f"{value:,.1f}"

@@ -16,12 +16,13 @@ import cv2
 import numpy as np
 import pandas as pd
 import tifffile
+from scipy.ndimage import center_of_mass
 
 from histo.cells import Frame, measure_cells
 from histo.metrics.agreement import f1_score, match_points
 from histo.metrics.intervals import poisson_interval
 from histo.metrics.reliability import cohens_kappa
-from histo.panel import classify_cells, load_panel, resolve_thresholds
+from histo.panel import auto_threshold, classify_cells, load_panel, resolve_thresholds
 from histo.pipeline import Settings, analyze_slide
 from histo.results import SlideResult
 from histo.slide import open_slide
@@ -45,6 +46,8 @@ attribution = [{ source = "alexa594", signal = "fitc" }]
 channels = [{name="dapi"}, {name="alexa594"}, {name="fitc"}, {name="cy5"}, {name="cy3"}]
 """
 MARKER = '{{name="{0}", plane="{0}", compartment="cell", threshold_source="auto", auto_spreads=7}}'
+NOT_CALLED = "none | not called | not defined | | "
+FEW_CELLS, DRAWS = 500, 1000
 SCORES = "positive / phenotype | kappa (95 %) | sensitivity | precision |"
 
 
@@ -80,8 +83,32 @@ def report_thresholds(table: pd.DataFrame, channels: dict[str, str]) -> None:
             values = mean_of(table, place, channel)
             cells = pd.DataFrame(dict.fromkeys(names, values) | {"compartment": "tissue"})
             cut = resolve_thresholds(cells, panel, {"foxp3": "auto"})["foxp3"].values[0]
-            row = f"{cut:.3g} | {agreement(values >= cut, truth)} | {best_kappa(values, truth)}"
+            called = agreement(values >= cut, truth)
+            called = NOT_CALLED if np.isnan(cut) else f"{cut:.3g} | {called}"
+            row = f"{called} | {best_kappa(values, truth)}"
             print(f"| {channel} | {phenotype} | {place.lower()} | {row} |")
+
+
+def report_draws(table: pd.DataFrame) -> None:
+    """Print how far the FOXP3 threshold varies when it is made on few cells of the field."""
+    values = mean_of(table, "Nucleus", "FoxP3 (Opal 570)").astype("f8")
+    truth = (table["Phenotype"] == "FoxP3+").to_numpy()
+    spreads = load_panel("foxp3-rankl-if").marker("foxp3").auto_spreads
+    rng, cuts = np.random.default_rng(0), []
+    for _ in range(DRAWS):
+        some = rng.choice(values, FEW_CELLS, replace=False)
+        cuts.append(auto_threshold(some, spreads=spreads, compress=True)[0] or np.nan)
+    kappas = [
+        cohens_kappa(pd.crosstab(values >= cut, truth).to_numpy()).value
+        for cut in cuts
+        if (values >= cut).any()
+    ]
+    low, middle, high = np.nanpercentile(cuts, (5, 50, 95))
+    worst, usual = np.percentile(kappas, (5, 50))
+    print(
+        f"\nFOXP3 from {FEW_CELLS} cells, {DRAWS} draws: 90 % of thresholds {low:.2f} to {high:.2f}"
+    )
+    print(f"(median {middle:.2f}); kappa {usual:.3f} in the middle, {worst:.3f} or less in 5 %.")
 
 
 def report_size_limits(table: pd.DataFrame, nuclei: np.ndarray) -> None:
@@ -141,10 +168,14 @@ def report_field(result: SlideResult, table: pd.DataFrame, rim_px: int) -> None:
         pair = ours[f"nucleus_{marker}_intensity_mean"], mean_of(theirs, "Nucleus", channel)
         measured = f"{np.median(pair[0] / pair[1]):.2f} ({np.corrcoef(*pair)[0, 1]:.3f})"
         truth = (theirs["Phenotype"] == phenotype).to_numpy()
-        calls = agreement(ours[f"{marker}_positive"].to_numpy(bool), truth) if phenotype else ""
-        head = f"{channel} | {cut['values'][0]:.3g} ({cut['source']}; {cut['note']})"
-        positive = cells[f"{marker}_positive"].sum()
-        print(f"| {head} | {positive} | {measured} | {phenotype or 'none'} | {calls or ' | | |'} |")
+        known = not np.isnan(cut["values"][0])
+        calls = " | | |"
+        if phenotype and known:
+            calls = agreement(ours[f"{marker}_positive"].to_numpy(bool), truth)
+        value = f"{cut['values'][0]:.3g}" if known else "none"
+        head = f"{channel} | {value} ({cut['source']}; {cut['note']})"
+        positive = cells[f"{marker}_positive"].sum() if known else "not called"
+        print(f"| {head} | {positive} | {measured} | {phenotype or 'none'} | {calls} |")
     wanted = ("alexa594_and_fitc_count", "alexa594_given_fitc_percent", "fitc_ambiguous_percent")
     print("\n" + "; ".join(f"{m.name} {m.value:.3g}" for m in result.metrics if m.name in wanted))
 
@@ -162,14 +193,34 @@ def report_compartments(table: pd.DataFrame, mask: np.ndarray) -> None:
         print(f"| {name.lower()} | {here.sum()} / {told} | {mm2:.4f} | {count} | {density} |")
 
 
-def report_tissue(folder: Path) -> None:
-    """Print how much of tissue-filled fields `tissue_mask_channels` finds in display colours."""
-    print("\n| field | tissue in mask | found in blue | in all colours |\n" + "|---" * 4 + "|")
+def report_tissue(folder: Path, temporary: Path) -> None:
+    """Print how much of tissue-filled fields is found, in display colours.
+
+    By `tissue_mask_channels` alone, and by a run on blue, which looks for nuclei where that found
+    no tissue.
+    """
+    print(
+        "\n| field | tissue in mask | by brightness: blue | all colours | run on blue: tissue |",
+        end="",
+    )
+    print(" flags | nuclei, histo / inForm | F1 4 µm |\n" + "|---" * 8 + "|")
     for file in sorted(folder.glob("*_composite.jpg")):
         name, rgb = file.name.removesuffix("_composite.jpg"), cv2.imread(str(file))
         mask = cv2.imread(str(folder / f"{name}_tissue_x80.png"), 0)
         found = [tissue_mask_channels(image, LUNG_UM).mean() for image in (rgb[..., 0], rgb)]
-        print(f"| {name} | {(mask < 160).mean():.3f} | {found[0]:.3f} | {found[1]:.3f} |")
+        meta = {"axes": "YX"} | dict.fromkeys(("PhysicalSizeX", "PhysicalSizeY"), LUNG_UM)
+        blue = temporary / "blue.ome.tif"
+        tifffile.imwrite(blue, rgb[..., 0], ome=True, metadata=meta)
+        result = analyze_slide(blue, Settings("nuclei-if"), folder=temporary / name)
+        found.append(result.areas.tissue_um2 / (rgb[..., 0].size * LUNG_UM**2))
+        nuclei = tifffile.imread(folder / f"{name}_nuclei.tif")
+        theirs = np.array(center_of_mass(nuclei > 0, nuclei, np.unique(nuclei)[1:])) * LUNG_UM
+        pairs = match_points(result.cells[["y_um", "x_um"]].to_numpy(), theirs, RADIUS_UM)
+        f1 = f1_score(len(pairs), len(result.cells), len(theirs))
+        shares = " | ".join(f"{share:.3f}" for share in ((mask < 160).mean(), *found))
+        flags = ", ".join(result.manifest["flags"])
+        counts = f"{len(result.cells)} / {len(theirs)}"
+        print(f"| {name} | {shares} | {flags} | {counts} | {f1:.3f} |")
 
 
 def main() -> None:
@@ -187,11 +238,12 @@ def main() -> None:
     report_thresholds(table, LUNG_CHANNELS)
     report_thresholds(field, FIELD_CHANNELS)
     report_size_limits(table, tifffile.imread(folder / f"{LUNG}_nuclei.tif").astype(np.int32))
+    report_draws(table)
     with tempfile.TemporaryDirectory() as temporary:
         source = folder / f"{FIELD}_component_5ch_float32.tif"
         run_field(source, field, options.out or Path(temporary))
-    report_compartments(table, cv2.imread(str(folder / f"{LUNG}_tissue_x80.png"), 0))
-    report_tissue(folder)
+        report_compartments(table, cv2.imread(str(folder / f"{LUNG}_tissue_x80.png"), 0))
+        report_tissue(folder, Path(temporary))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A slide divided into compartments: exact where they are drawn, kept and renewed with its edits."""
+"""A slide in compartments: exact where they are drawn, kept and renewed with its edits."""
 
 import json
 import shutil
@@ -217,7 +217,8 @@ def test_what_cannot_be_used_is_said(divided, copy, tmp_path, section):
     far = draw(tmp_path / "far.geojson", section)
     content = json.loads(far.read_text())
     for feature in content["features"]:
-        feature["geometry"] = {"type": "Polygon", "coordinates": [[[9e5, 9e5], [9e5 + 9, 9e5], [9e5, 9e5 + 9]]]}  # fmt: skip
+        corners = [[9e5, 9e5], [9e5 + 9, 9e5], [9e5, 9e5 + 9]]
+        feature["geometry"] = {"type": "Polygon", "coordinates": [corners]}
     far.write_text(json.dumps(content))
     before = (copy / "metrics.json").read_bytes()
     with pytest.raises(AnnotationError, match="no annotation lies on the tissue"):

@@ -24,7 +24,9 @@ def maps(make_cells):
     return RegionMaps.of(cells, stain[0], nuclear_column=COLUMN, stains={"eosin": stain[1]})
 
 
-@pytest.mark.parametrize("part", [Region(0, 0, 60, 70), Region(57, 90, 40, 33), Region(149, 0, 1, 9)])
+@pytest.mark.parametrize(
+    "part", [Region(0, 0, 60, 70), Region(57, 90, 40, 33), Region(149, 0, 1, 9)]
+)
 def test_a_part_equals_the_whole(maps, part):
     whole = maps.draw()
     assert np.array_equal(maps.draw(part), whole[(slice(None), *part.slices())])

@@ -9,6 +9,7 @@ from histo.errors import ResultError
 from histo.results import (
     Caption,
     GalleryCell,
+    channel_colours,
     choose_cells,
     draw_field,
     draw_gallery,
@@ -17,7 +18,8 @@ from histo.results import (
     write_png,
 )
 from histo.results.calls import GRADES, NEGATIVE
-from histo.results.drawing import round_length
+from histo.results.drawing import new_figure, round_length
+from histo.results.gallery import _draw_histogram
 
 SQUARE = np.array([[8.0, 8], [8, 16], [16, 16], [16, 8]])
 
@@ -223,6 +225,69 @@ def test_channels_mix():
         show_channels(image, [(0, 1)])
     with pytest.raises(ValueError, match="must rise"):
         show_channels(image, [(0, 1), (2, 2)])
+
+
+def test_of_many_markers_the_strongest_is_shown():
+    colours = channel_colours(6)
+    assert len(set(colours)) == 6
+    image = np.zeros((1, 8, 6), np.float32)
+    for channel in range(6):
+        image[0, channel] = 0.3
+        image[0, channel, channel] = 1
+    image[0, 6] = 1, 0, 0, 0, 0, 0
+    shown = show_channels(image, [(0, 1)] * 6)[0].astype(int)
+    for channel in range(1, 6):
+        assert np.abs(shown[channel] - colours[channel]).max() < 15, channel
+    assert shown[6].tolist() == list(colours[0])
+    assert shown[7].tolist() == [0, 0, 0]
+    # Where all but one are faint, nothing is white.
+    assert shown[:6].min(axis=1).max() < 100
+
+
+def test_the_colour_of_nuclei_is_never_a_markers():
+    assert channel_colours(0) == ()
+    many = channel_colours(20)
+    assert len(many) == 20
+    assert many[0] not in many[1:]
+
+
+def test_one_marker_on_nuclei_keeps_its_colour():
+    image = np.array([[[0.5, 1.0]]])
+    picture = show_channels(image, [(0, 1), (0, 1)], colours=[(0, 0, 200), (0, 230, 30)])
+    assert picture[0, 0].tolist() == [0, 230, 130]
+    with pytest.raises(ValueError, match="2 channels and colours"):
+        show_channels(image, [(0, 1), (0, 1)], colours=[(0, 0, 200)])
+
+
+def test_channels_are_named_beside_the_pictures():
+    cells = cells_at([(0.0, 0.0)], [0])
+    labels = np.zeros((60, 80), np.int32)
+    names = dict(zip(("dapi", "foxp3"), channel_colours(2), strict=True))
+    black = np.zeros((60, 80, 3), np.uint8)
+    for with_names, without in (
+        (
+            draw_overview(black, cells, pixel_size_um=4, caption=Caption("a", channels=names)),
+            draw_overview(black, cells, pixel_size_um=4, caption=Caption("a")),
+        ),
+        (
+            draw_gallery({}, np.ones(9), thresholds=[2.0], quantity="x", channels=names),
+            draw_gallery({}, np.ones(9), thresholds=[2.0], quantity="x"),
+        ),
+        (
+            draw_field(black, labels, cells, pixel_size_um=0.5, channels=names),
+            draw_field(black, labels, cells, pixel_size_um=0.5),
+        ),
+    ):
+        assert not has(without, names["foxp3"]).any()
+        assert has(with_names, names["foxp3"]).any()
+
+
+def test_grades_far_above_all_cells_do_not_press_the_histogram():
+    values = np.random.default_rng(0).normal(5, 1, 300)
+    axes = new_figure(400, 200).add_axes((0.1, 0.1, 0.8, 0.8))
+    _draw_histogram(axes, values, [14.0, 28.0, 56.0], "x")
+    assert axes.get_xlim()[1] < 25
+    assert len(axes.patches) > 15
 
 
 @pytest.mark.parametrize(
