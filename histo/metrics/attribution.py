@@ -19,7 +19,7 @@ from histo.metrics.intervals import poisson_interval, ratio_interval, wilson_int
 from histo.metrics.metric import Metric
 from histo.panel import Attribution, Marker
 
-__all__ = ["ambiguity_metric", "attribution_metrics"]
+__all__ = ["ambiguity_metric", "attribution_metrics", "signal_amounts"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -114,6 +114,26 @@ def ambiguity_metric(marker: Marker, calls: Calls, contact: npt.NDArray[np.bool_
     )
 
 
+def signal_amounts(signal: Calls, area_um2: Floats) -> Floats:
+    """Return how much signal each cell holds.
+
+    Parameters
+    ----------
+    signal : Calls
+    area_um2 : float64 (N,)
+        Of the compartment that holds the signal.
+
+    Returns
+    -------
+    float64 (N,)
+        Mean above the median of the negative cells, times area; 0 or more.
+    """
+    negative = signal.strength[~signal.positive & np.isfinite(signal.strength)]
+    background = float(np.median(negative)) if negative.size else 0.0
+    amount = np.maximum(signal.strength - background, 0) * area_um2
+    return np.where(np.isfinite(amount), amount, 0.0)
+
+
 def _share_of_signal(
     name: str, signal_name: str, source: Calls, signal: Calls, area_um2: Floats
 ) -> Metric:
@@ -122,10 +142,7 @@ def _share_of_signal(
     Each cell's signal is its mean above background times its area; the background is
     the median of the negative cells.
     """
-    negative = signal.strength[~signal.positive & np.isfinite(signal.strength)]
-    background = float(np.median(negative)) if negative.size else 0.0
-    amount = np.maximum(signal.strength - background, 0) * area_um2
-    amount = np.where(np.isfinite(amount), amount, 0.0)
+    amount = signal_amounts(signal, area_um2)
     made = amount[signal.positive]
     of_source = source.positive[signal.positive]
     total, part = float(made.sum()), float(made[of_source].sum())

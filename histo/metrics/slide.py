@@ -26,7 +26,7 @@ from histo.metrics.intervals import mean_interval, poisson_interval, wilson_inte
 from histo.metrics.metric import Metric
 from histo.panel import Marker, Panel, Thresholds
 
-__all__ = ["slide_metrics"]
+__all__ = ["marker_area_um2", "slide_metrics"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -87,7 +87,7 @@ def slide_metrics(
             metrics.append(ambiguity_metric(marker, own, contact))
     for pair in panel.attribution:
         signal = panel.marker(pair.signal)
-        size = _compartment_area(valid, signal) if panel.kind == "channels" else None
+        size = marker_area_um2(valid, signal) if panel.kind == "channels" else None
         metrics += attribution_metrics(
             pair, calls[pair.source], calls[pair.signal], areas=areas, signal_area_um2=size
         )
@@ -202,7 +202,8 @@ def _rejected(marker: Marker, calls: Calls) -> Metric:
     return with_sensitivity(Metric(name, float(count), "cells"), at_factors)
 
 
-def _compartment_area(cells: pd.DataFrame, marker: Marker) -> Floats:
+def marker_area_um2(cells: pd.DataFrame, marker: Marker) -> Floats:
+    """Return the area of each cell's compartment that a marker is measured in, float64 (N,)."""
     nucleus = cells["nucleus_area_um2"].to_numpy(dtype=np.float64)
     whole = cells["cell_area_um2"].to_numpy(dtype=np.float64)
     areas: dict[str, Floats] = {"nucleus": nucleus, "cytoplasm": whole - nucleus, "cell": whole}

@@ -16,7 +16,7 @@ from histo.region.network import RegionNet
 
 __all__ = ["RegionLesson", "learn_regions", "new_network"]
 
-_SIDE_PX, _BATCH = 96, 8
+_SIDE_PX, _BATCH = 64, 8
 _RATE = 4e-3
 
 #: How much stain, and density and shape, vary between slides: spread of a plane's log gain.

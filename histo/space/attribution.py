@@ -35,8 +35,8 @@ class Share:
         0 ... 1; NaN without a denominator.
     low, high : float
         95 % interval; NaN where ``unknown`` says why.
-    part, whole : int
-        Cells.
+    part, whole : float
+        Cells, or what they add up to.
     unknown : str
         Why there is no interval; empty where there is one.
     """
@@ -44,8 +44,8 @@ class Share:
     value: float
     low: float
     high: float
-    part: int
-    whole: int
+    part: float
+    whole: float
     unknown: str = ""
 
 
@@ -74,8 +74,15 @@ class Association:
     unknown: str = ""
 
 
-def share_of_cells(points_um: npt.ArrayLike, part: Bools, whole: Bools, *, seed: int = 0) -> Share:
-    """Return a share of cells with an interval that respects that neighbours are alike.
+def share_of_cells(
+    points_um: npt.ArrayLike,
+    part: Bools,
+    whole: Bools,
+    *,
+    amount: npt.ArrayLike | None = None,
+    seed: int = 0,
+) -> Share:
+    """Return a share of cells, or of what they add up to; neighbours may be alike.
 
     The variance of the share comes from a bootstrap of blocks of tissue, whose side is that of
     250, 500 and 1,000 µm with the largest variance; the interval is Wilson's at the sample
@@ -87,6 +94,8 @@ def share_of_cells(points_um: npt.ArrayLike, part: Bools, whole: Bools, *, seed:
         y, x.
     part, whole : bool (N,)
         Cells of the denominator, and those of them (the others do not matter) that count.
+    amount : float (N,), optional
+        What each cell adds, such as its signal, 0 or more; by default 1.
     seed : int
 
     Returns
@@ -121,27 +130,33 @@ def share_of_cells(points_um: npt.ArrayLike, part: Bools, whole: Bools, *, seed:
     'fewer than 10 cells'
     """
     points, (part, whole) = _checked(points_um, part, whole)
-    points, counts = points[whole], part[whole]
-    n, hits = int(counts.size), int(np.count_nonzero(counts))
-    value = hits / n if n else math.nan
-    if n < MIN_CELLS:
-        reason = f"fewer than {MIN_CELLS} cells"
-        return Share(value, math.nan, math.nan, hits, n, reason)
+    given = np.ones(len(points)) if amount is None else np.asarray(amount, np.float64)
+    if given.shape != (len(points),) or not (given[whole] >= 0).all():
+        raise ValueError("there must be one amount of 0 or more for each cell.")
+    points, counts, weight = points[whole], part[whole], given[whole]
+    total, hits = float(weight.sum()), float(weight[counts].sum())
+    value = hits / total if total > 0 else math.nan
+    if counts.size < MIN_CELLS or not total > 0:
+        reason = f"fewer than {MIN_CELLS} cells" if counts.size < MIN_CELLS else "no signal"
+        return Share(value, math.nan, math.nan, hits, total, reason)
+    # As many cells as would vary as much if all added the same (Kish).
+    n = total**2 / float((weight**2).sum())
 
     def sums_in(block: Ints, count: int) -> Floats:
-        return np.stack(
-            [np.bincount(block, counts, count), np.bincount(block, minlength=count)], axis=1
-        )
+        made = np.bincount(block, weight * counts, count)
+        return np.stack([made, np.bincount(block, weight, count)], axis=1)
 
     def statistic(sums: Floats) -> Floats:
-        return sums[:, :1] / np.maximum(sums[:, 1:], 1)
+        return np.divide(
+            sums[:, :1], sums[:, 1:], out=np.zeros_like(sums[:, :1]), where=sums[:, 1:] > 0
+        )
 
     variance, degrees = block_variance(points, sums_in, statistic, seed=seed)
     if not degrees:
         reason = f"cells in fewer than {MIN_BLOCKS} blocks of {BLOCK_SIDES_UM[0]:g} µm"
-        return Share(value, math.nan, math.nan, hits, n, reason)
+        return Share(value, math.nan, math.nan, hits, total, reason)
     low, high = share_interval(value, float(variance[0]), n=n, degrees=degrees)
-    return Share(value, low, high, hits, n)
+    return Share(value, low, high, hits, total)
 
 
 def association(

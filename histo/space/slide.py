@@ -12,7 +12,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from histo.metrics import Metric
+from histo.metrics.attribution import signal_amounts
 from histo.metrics.calls import VALID_AREA, marker_calls
+from histo.metrics.slide import marker_area_um2
 from histo.panel import Attribution, Panel, SizeLimits, Thresholds
 from histo.region.compartments import TUMOR
 from histo.space.attribution import Share, association, share_of_cells
@@ -134,6 +136,10 @@ def space_metrics(
             add(_shared_quadrats(a, b, positive, tissue), a, b)
     for pair in panel.attribution:
         add(_attributed(pair, positive, tissue), pair.source, pair.signal)
+        if panel.kind == "channels":
+            area = marker_area_um2(valid, panel.marker(pair.signal))
+            amount = signal_amounts(calls[pair.signal], area)
+            add([_share_of_signal(pair, positive, amount, tissue)], pair.source, pair.signal)
     return metrics
 
 
@@ -371,6 +377,24 @@ def _share(
         found.part,
         found.whole,
         _reasoned(f"{whole}+ cells", found.unknown),
+    )
+
+
+def _share_of_signal(
+    pair: Attribution, positive: Mapping[str, Bools], amount: Floats, tissue: _Tissue
+) -> Metric:
+    """Return the source cells' share of the summed signal, with its interval by blocks."""
+    a, b = pair.source, pair.signal
+    found = share_of_cells(tissue.points, positive[a], positive[b], amount=amount, seed=tissue.seed)
+    return Metric(
+        f"{a}_share_of_{b}_signal_blocks_percent",
+        100 * found.value,
+        "%",
+        100 * found.low,
+        100 * found.high,
+        found.part,
+        found.whole,
+        _reasoned(f"summed signal of {b}+ cells", found.unknown),
     )
 
 

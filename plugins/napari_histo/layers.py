@@ -382,7 +382,8 @@ def folder_layers(folder: Path, cells: pd.DataFrame) -> list[LayerData]:
         If the label image cannot be opened, or its regions are damaged.
     """
     facts = {"histo": {"result": folder.name, "folder": str(folder)}}
-    layers: list[LayerData] = region_layers(folder)
+    regions = region_layers(folder)
+    layers: list[LayerData] = [one for one in regions if one[2] == "labels"]
     pyramid = folder / "nuclei.ome.zarr"
     if pyramid.is_dir():
         layers.append(_nuclei(pyramid, cells, facts))
@@ -396,10 +397,12 @@ def folder_layers(folder: Path, cells: pd.DataFrame) -> list[LayerData]:
         "canvas_size_limits": _POINT_PX,
         "units": ("micrometer", "micrometer"),
         "metadata": facts,
-        "visible": len(places) <= SHOWN_POINTS,
+        # Without a marker all nuclei are points, and hide what lies below.
+        "visible": len(places) <= SHOWN_POINTS and any(c.endswith("_positive") for c in cells),
     }
     layers.append((places, settings, "points"))
-    return layers
+    # Outlines and numbers lie over everything.
+    return layers + [one for one in regions if one[2] == "shapes"]
 
 
 def _nuclei(pyramid: Path, cells: pd.DataFrame, facts: dict[str, Any]) -> LayerData:

@@ -21,7 +21,8 @@ LayerData = tuple[Any, dict[str, Any], str]
 COMPARTMENTS, LUNG = "compartments", "lung"
 
 _OPACITY = 0.25
-_EDGE_UM = 6.0
+#: Outlines are as thick as this part of what they go around, to be seen from afar.
+_EDGE, _LEAST_EDGE_UM = 1 / 500, 3.0
 _SMALLEST_LEVEL_PX = 512
 #: Outlines follow the sides of pixels; corners closer to a line than this are left out.
 _SMOOTH_PX = 0.75
@@ -134,10 +135,11 @@ def lung_layer(folder: Path) -> LayerData:
         "ndim": 2,
         "units": ("micrometer", "micrometer"),
         "name": f"{folder.name} regions",
+        "opacity": 1.0,
         "face_color": "transparent",
-        "edge_width": _EDGE_UM,
+        "edge_width": max(_LEAST_EDGE_UM, _EDGE * max(map(_extent, rings), default=0.0)),
         "features": pd.DataFrame({"class": names, "focus": [label for _, _, label in found]}),
-        "text": {"string": "{focus}", "color": "#ffffff", "size": 12, "anchor": "center"},
+        "text": {"string": "{focus}", "color": "#000000", "size": 14, "anchor": "center"},
         "metadata": _facts(folder, LUNG),
     }
     if rings:

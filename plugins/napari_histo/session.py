@@ -240,13 +240,13 @@ class Session:
         self.refresh()
 
     def show_regions(self) -> None:
-        """Show the regions of the open result anew, below its nuclei, after it was divided."""
+        """Show the regions of the open result anew, after it was divided."""
         layers, chosen = self.viewer.layers, self.viewer.layers.selection.active
         for layer in [one for one in self._own_layers() if is_of_regions(one)]:
             layers.remove(layer)
         for data, settings, kind in region_layers(self._folder) if self._folder else ():
             layer = getattr(self.viewer, f"add_{kind}")(data, **settings)
-            if self.nuclei is not None:
+            if kind == "labels" and self.nuclei is not None:
                 layers.move(layers.index(layer), layers.index(self.nuclei))
         layers.selection.active = chosen if chosen in layers else None
 
@@ -316,6 +316,8 @@ class Session:
     def _on_inserted(self, event: Any) -> None:
         if self.viewer is None:
             return
+        if is_of_regions(event.value):
+            event.value.editable = False
         if _is(event.value, "Labels") and _folder_of(event.value) is not None:
             # napari must not be changed while it tells of a change.
             event.value.editable = False

@@ -36,6 +36,34 @@ def test_intervals_hold_the_painted_truth_of_clustered_tissue(clustered, tissue)
     assert np.mean(widths) < 1.5 * 2 * 1.96 * np.std(values)
 
 
+def test_the_interval_of_a_share_of_signal_holds_the_truth(clustered):
+    """Cells differ in how much they hold, and source cells hold twice as much."""
+    share, inside, plain = 0.35, 0, 0
+    truth = 2 * share / (2 * share + 1 - share)
+    for seed in range(200):
+        points, source = clustered(seed, share=share)
+        rng = np.random.default_rng(seed)
+        amount = rng.lognormal(0, 0.8, len(points)) * np.where(source, 2, 1)
+        every = np.ones(len(points), bool)
+        found = share_of_cells(points, source, every, amount=amount, seed=seed)
+        assert found.value == pytest.approx(amount[source].sum() / amount.sum())
+        inside += found.low <= truth <= found.high
+        low, high = wilson_interval(found.value * len(points), len(points))
+        plain += low <= truth <= high
+    assert inside >= 0.93 * 200
+    assert plain < 0.85 * 200
+
+
+def test_a_share_of_signal_that_cannot_be_known():
+    points = np.random.default_rng(0).uniform(0, 5000, (500, 2))
+    every = np.ones(500, bool)
+    dark = share_of_cells(points, every, every, amount=np.zeros(500))
+    assert math.isnan(dark.value)
+    assert dark.unknown == "no signal"
+    with pytest.raises(ValueError, match="one amount"):
+        share_of_cells(points, every, every, amount=-np.ones(500))
+
+
 def test_independent_cells_cost_little_width():
     widths = []
     for seed in range(25):

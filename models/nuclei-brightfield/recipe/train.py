@@ -25,7 +25,6 @@ import torch
 from histo.nuclei.targets import PLANES, decode, encode, turn
 from histo.nuclei.training import Trainer, falling_rate
 
-SIDE = 256
 BATCH = 8
 POOL = 2400
 #: How often a tile is used, turned and coloured anew, before another takes its place.
@@ -34,8 +33,8 @@ USES = 4
 DEPTH = 3 + PLANES
 
 
-def _pool(memory: SharedMemory) -> np.ndarray:
-    return np.ndarray((POOL, SIDE, SIDE, DEPTH), np.uint8, buffer=memory.buf)
+def _pool(memory: SharedMemory, side: int) -> np.ndarray:
+    return np.ndarray((POOL, side, side, DEPTH), np.uint8, buffer=memory.buf)
 
 
 def render_forever(
@@ -49,15 +48,15 @@ def render_forever(
     cv2.setNumThreads(1)
     filled, wanted = counts
     memory = SharedMemory(name)
-    pool = _pool(memory)
+    pool = _pool(memory, options.side)
     sources = load_sources(options.data)
     renderer: Renderer | FluorescenceRenderer
     if options.fluorescence:
-        renderer = FluorescenceRenderer(sources, seed=seed, side_px=SIDE)
+        renderer = FluorescenceRenderer(sources, seed=seed, side_px=options.side)
     else:
         without = frozenset(options.without)
         nuclei = cut_nuclei(sources)
-        renderer = Renderer(sources, nuclei, seed=seed, side_px=SIDE, without=without)
+        renderer = Renderer(sources, nuclei, seed=seed, side_px=options.side, without=without)
     while True:
         if filled.value >= wanted.value:
             time.sleep(0.02)
@@ -142,14 +141,14 @@ class Run:
 def train(options: argparse.Namespace) -> None:
     """Train until the minutes are used up, with checkpoints on the way."""
     run = Run(options)
-    memory = SharedMemory(create=True, size=POOL * SIDE * SIDE * DEPTH)
+    memory = SharedMemory(create=True, size=POOL * options.side**2 * DEPTH)
     filled, wanted = mp.Value("q", 0), mp.Value("q", options.first)
     seed = options.seed + run.trainer.step
     worker = mp.Process(
         target=render_forever, args=(options, memory.name, (filled, wanted), seed), daemon=True
     )
     worker.start()
-    pool = _pool(memory)
+    pool = _pool(memory, options.side)
     rng = np.random.default_rng(seed)
     try:
         while filled.value < options.first:
@@ -184,6 +183,7 @@ def main() -> None:
     )
     parser.add_argument("--without", action="append", default=[], help="ingredient to leave out")
     parser.add_argument("--fluorescence", action="store_true", help="nuclear fluorescence only")
+    parser.add_argument("--side", type=int, default=256, help="side of the tiles, px")
     parser.add_argument("--first", type=int, default=400, help="tiles rendered before the start")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
