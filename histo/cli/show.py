@@ -232,22 +232,19 @@ def show_models(*, json: bool) -> None:
     json : bool
     """
     from histo.nuclei import list_models
+    from histo.nuclei.model import list_region_models
 
     with usage_problems():
-        cards = list_models()
+        cards, regions = list_models(), list_region_models()
     if json:
+        shown = ("name", "version", "description", "licence", "sha256", "folder")
         print_json(
             [
-                {
-                    "name": card.name,
-                    "version": card.version,
-                    "description": card.description,
-                    "licence": card.licence,
-                    "pixel_size_um": card.pixel_size_um,
-                    "sha256": card.sha256,
-                    "folder": card.folder,
-                }
-                for card in cards
+                *(
+                    {**{name: getattr(card, name) for name in shown}, "pixel_size_um": um}
+                    for card, um in ((card, card.pixel_size_um) for card in cards)
+                ),
+                *({name: getattr(card, name) for name in shown} for card in regions),
             ]
         )
         return
@@ -260,3 +257,10 @@ def show_models(*, json: bool) -> None:
         ],
         note="A path to a folder with rdf.yaml works as a model too.",
     )
+    if regions:
+        print_table(
+            "Region models, for --regions",
+            ["model", "version", "licence", "what it is"],
+            [[card.name, card.version, card.licence, card.description] for card in regions],
+            note="One of your own tells your slides apart better: histo train-regions.",
+        )

@@ -15,7 +15,16 @@ from numpy.typing import NDArray
 from histo.errors import ModelError
 from histo.nuclei.positivity import Positivity
 
-__all__ = ["ModelCard", "list_models", "model_folder", "read_card", "region_model_names"]
+__all__ = [
+    "ModelCard",
+    "RegionCard",
+    "is_region_model",
+    "list_models",
+    "list_region_models",
+    "model_folder",
+    "read_card",
+    "region_model_names",
+]
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 #: In a wheel the models lie inside the package; in a checkout beside it.
@@ -105,6 +114,58 @@ def region_model_names() -> tuple[str, ...]:
     False
     """
     return tuple(name for name in sorted(_names()) if is_region_model(name))
+
+
+@dataclass(frozen=True, slots=True)
+class RegionCard:
+    """What is known of a region model without loading it.
+
+    Attributes
+    ----------
+    name, version, description, licence, sha256 : str
+    folder : Path
+    """
+
+    name: str
+    version: str
+    description: str
+    licence: str
+    sha256: str
+    folder: Path
+
+
+def list_region_models() -> tuple[RegionCard, ...]:
+    """Return the cards of the region models that come with histo; loads no weights.
+
+    Raises
+    ------
+    ModelError
+        If a card lacks what is needed.
+
+    Examples
+    --------
+    >>> [card.name for card in list_region_models()] == list(region_model_names())
+    True
+    """
+    cards = []
+    for name in region_model_names():
+        folder = model_folder(name)
+        rdf = yaml.safe_load((folder / "rdf.yaml").read_text(encoding="utf-8"))
+        try:
+            card = RegionCard(
+                str(rdf["name"]),
+                str(rdf["version"]),
+                str(rdf["description"]),
+                str(rdf["license"]),
+                str(rdf["weights"]["pytorch_state_dict"]["sha256"]),
+                folder,
+            )
+        except (KeyError, TypeError) as error:
+            raise ModelError(
+                f"{folder / 'rdf.yaml'}: lacks {error}; install histo again."
+            ) from error
+        cards.append(card)
+    return tuple(cards)
 
 
 def is_region_model(name_or_path: str | Path) -> bool:

@@ -170,8 +170,6 @@ def train_regions(
         held,
     )
     about = {
-        "format_version": "0.5.4",
-        "type": "model",
         "name": Path(out).name,
         "version": "1",
         "description": f"Compartments {', '.join(classes)}, learned from a person's annotations.",

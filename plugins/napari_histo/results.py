@@ -225,11 +225,10 @@ def _compartments(review: Review) -> tuple[str, ...]:
 
 def _flags(review: Review) -> str:
     """Return the doubts about the slide in words."""
-    flags = list(review.manifest.get("flags", ()))
-    unknown = [
-        f"threshold_unknown_{name}" for name, cut in review.thresholds.items() if not cut.is_known
-    ]
-    flags = [one for one in flags if not one.startswith("threshold_unknown_")] + unknown
+    from histo.pipeline.numbers import threshold_flags, without_threshold_flags
+
+    flags = without_threshold_flags(review.manifest.get("flags", ()))
+    flags += threshold_flags(review.thresholds, review.cells, review.panel)
     if not flags:
         return "No flags: nothing speaks against these numbers."
     lines = [f"⚠ {escape(slide_doubt(flag))}" for flag in flags]

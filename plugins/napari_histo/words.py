@@ -47,6 +47,10 @@ _SLIDE_DOUBTS = {
         "More than 10 % of the tissue lies in artefacts (pen, folds, blur) and is left out. Look "
         "at the overview: is what remains typical of the section?"
     ),
+    "tissue_assumed": (
+        "No glass is in view, so the whole field was taken for tissue. Gaps and lumens count as "
+        "area: leave out regions that are none."
+    ),
     "compartments_by_model": (
         "The compartments were found by a model. Look at their layer over the slide before their "
         "numbers are used."
@@ -213,6 +217,21 @@ def cell_doubts(flags: str, markers: tuple[str, ...]) -> list[str]:
     return words
 
 
+_THRESHOLD_DOUBTS = {
+    "threshold_unknown_": (
+        "{} has no automatic threshold on this slide: give one by number under Review cells."
+    ),
+    "threshold_above_all_cells_": (
+        "The automatic threshold of {} lies above every cell. Nobody carries it, or nearly "
+        "everybody does: look at the gallery, and give one by number."
+    ),
+    "threshold_below_most_cells_": (
+        "The automatic threshold of {} calls most cells positive; it rests on the few that are "
+        "not. Look at the gallery."
+    ),
+}
+
+
 def slide_doubt(flag: str) -> str:
     """Return what a flag of a slide means, and what to do.
 
@@ -227,12 +246,9 @@ def slide_doubt(flag: str) -> str:
 
     if flag in _SLIDE_DOUBTS:
         return _SLIDE_DOUBTS[flag]
-    if flag.startswith("threshold_unknown_"):
-        marker = flag.removeprefix("threshold_unknown_").upper()
-        return (
-            f"{marker} has no automatic threshold on this slide: give one by number under "
-            "Review cells."
-        )
+    for start, words in _THRESHOLD_DOUBTS.items():
+        if flag.startswith(start):
+            return words.format(flag.removeprefix(start).upper())
     try:
         return explain(flag)
     except ValueError:

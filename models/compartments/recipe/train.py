@@ -44,8 +44,6 @@ UM, SIDE = 0.5, 1344
 CLASSES = ("Tumor", "Stroma")
 PAINTED = 24
 ABOUT = {
-    "format_version": "0.5.4",
-    "type": "model",
     "name": "compartments",
     "version": "0.1.0",
     "description": "Tumour nests and stroma from how nuclei lie, their shape, and the blue.",
