@@ -24,8 +24,8 @@ _DENSITY_UM = (8.0, 20.0, 45.0)
 _MEAN_UM = (12.0, 30.0)
 _SMOOTH_UM = 12.0
 _TRAITS = ("log_area", "small", "eccentricity", "solidity", "blue")
-_USUAL_AREA_UM2 = 35.0
-_SMALL_UM2 = 28.0
+#: Nuclei below this share of the slide's mean (of the logarithm) are small.
+_SMALL = 0.7
 #: A mean over fewer nuclei than this (in weight of the smoothing's middle) is drawn towards 0.
 _FEW = 0.3
 #: Smoothing reaches this many standard deviations; what lies farther adds nothing.
@@ -76,16 +76,24 @@ def map_shape(height_um: float, width_um: float) -> tuple[int, int]:
 class RegionMaps:
     """The planes of a slide, drawn part by part, so that memory stays bounded.
 
+    Everything is against the slide's own mean over its nuclei: how large nuclei are, how dark and
+    how dense differs more between slides (section thickness, a pixel size that is a little wrong,
+    stains) than between nests and stroma of one slide.
+
     Attributes
     ----------
     nuclear : float32 (Y, X)
-        OD (base 10) of the nuclear stain at `MAP_UM`; for fluorescence the nuclear channel as
-        0-1 between background and a bright nucleus.
+        Nuclear stain at `MAP_UM`, 1 for the mean around nuclei.
     stains : mapping of str to float32 (Y, X)
-        Further stains or channels, on the same scale.
+        Further stains or channels, likewise.
     places : float64 (N, 2)
         Where nuclei lie, y and x in pixels of the maps.
     traits : mapping of str to float64 (N,)
+        Of each nucleus, less their mean.
+    spread : float
+        How much log2 of the nuclei's area varies over the slide (standard deviation).
+    density : float
+        Nuclei per pixel around a nucleus, on average; 1 where there are none.
 
     Examples
     --------
@@ -101,6 +109,8 @@ class RegionMaps:
     stains: Mapping[str, Floats]
     places: npt.NDArray[np.float64]
     traits: Mapping[str, npt.NDArray[np.float64]]
+    spread: float = 0.0
+    density: float = 1.0
 
     @classmethod
     def of(
@@ -118,6 +128,7 @@ class RegionMaps:
         cells : DataFrame
             The cell table; cells excluded as artefacts take no part.
         nuclear : float32 (Y, X)
+            Nuclear stain, OD (base 10) or intensity above background.
         nuclear_column : str
             Mean nuclear stain of a cell, such as ``nucleus_hematoxylin_od_mean``.
         stains : mapping of str to float32 (Y, X), optional
@@ -135,7 +146,18 @@ class RegionMaps:
             )
         counted = cells[(cells["compartment"] != "excluded").to_numpy()]
         places = counted[["y_um", "x_um"]].to_numpy(np.float64) / MAP_UM - 0.5
-        return cls(nuclear, stains, places, _traits(counted, nuclear_column))
+        traits, spread = _traits(counted, nuclear_column)
+        whole = Region(0, 0, nuclear.shape[0], nuclear.shape[1])
+        splat = _Splat(places, whole, whole.shape)
+        crowd = _smooth(splat(np.ones(len(places))), _DENSITY_UM[-1])
+        return cls(
+            _against_mean(nuclear, places),
+            {name: _against_mean(plane, places) for name, plane in stains.items()},
+            places,
+            traits,
+            spread,
+            _mean_at(crowd, places) or 1.0,
+        )
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -158,11 +180,10 @@ class RegionMaps:
         Returns
         -------
         float32 (P, Y, X)
-            As `planes` names them: the nuclear stain as it is and smoothed; nuclei per 100 µm²
-            at three scales; the neighbourhood's mean of log2 of area over 35 µm², share below
-            28 µm², eccentricity, 5 (1 - solidity) and nuclear stain against the slide's median,
-            and the spread of log area, at two scales; then the further stains. A part is equal
-            to the same part of the whole.
+            As `planes` names them: the nuclear stain as it is and smoothed; density of nuclei at
+            three scales; the neighbourhood's mean of log2 of area, share of small nuclei,
+            eccentricity, 5 (1 - solidity) and nuclear stain, and the spread of log area, at two
+            scales; then the further stains. A part is equal to the same part of the whole.
         """
         whole = Region(0, 0, *self.shape)
         part = whole if part is None else part
@@ -185,11 +206,11 @@ class RegionMaps:
             return
         count = splat(np.ones(len(self.places)))
         for index, um in enumerate(_DENSITY_UM, 2):
-            maps[index] = _smooth(count, um) * (100.0 / MAP_UM**2)
+            maps[index] = _smooth(count, um) / np.float32(self.density)
         traits = {name: splat(values) for name, values in self.traits.items()}
         index = 2 + len(_DENSITY_UM)
         for um in _MEAN_UM:
-            for plane in _means(traits, count, um):
+            for plane in _means(traits, count, um, self.spread):
                 maps[index] = plane
                 index += 1
 
@@ -198,29 +219,57 @@ def _smooth(plane: Floats, um: float) -> Floats:
     return np.asarray(ndi.gaussian_filter(plane, um / MAP_UM, truncate=_TRUNCATE), np.float32)
 
 
-def _traits(counted: pd.DataFrame, nuclear_column: str) -> dict[str, npt.NDArray[np.float64]]:
-    area = counted["nucleus_area_um2"].to_numpy(np.float64)
-    log_area = np.log2(np.maximum(area, 4.0) / _USUAL_AREA_UM2)
+def _mean_at(plane: Floats, places: npt.NDArray[np.float64]) -> float:
+    """Return the mean of a plane at the nuclei; 0 without any."""
+    if not len(places):
+        return 0.0
+    y, x = np.rint(places).astype(np.int64).T
+    return float(plane[np.clip(y, 0, plane.shape[0] - 1), np.clip(x, 0, plane.shape[1] - 1)].mean())
+
+
+def _against_mean(plane: Floats, places: npt.NDArray[np.float64]) -> Floats:
+    """Divide a stain by its mean around nuclei."""
+    level = _mean_at(_smooth(plane, _SMOOTH_UM), places)
+    return np.asarray(plane / level if level > 0 else plane, np.float32)
+
+
+def _traits(
+    counted: pd.DataFrame, nuclear_column: str
+) -> tuple[dict[str, npt.NDArray[np.float64]], float]:
+    """Return what each nucleus is like against the slide's mean, and how sizes spread."""
+
+    def centred(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        known = np.isfinite(values)
+        middle = float(values[known].mean()) if known.any() else 0.0
+        return np.where(known, values - middle, 0.0)
+
+    log_area = centred(np.log2(np.maximum(counted["nucleus_area_um2"].to_numpy(np.float64), 4.0)))
     blue = counted[nuclear_column].to_numpy(np.float64)
-    middle = float(np.nanmedian(blue)) if np.isfinite(blue).any() else 0.0
+    middle = float(np.nanmean(blue)) if np.isfinite(blue).any() else 0.0
     blue = np.nan_to_num(blue / middle - 1) if middle > 0 else np.zeros(len(counted))
-    return {
+    traits = {
         "log_area": log_area,
-        "small": (area < _SMALL_UM2).astype(np.float64),
-        "eccentricity": np.nan_to_num(counted["nucleus_eccentricity"].to_numpy(np.float64)),
-        "solidity": np.nan_to_num(1 - counted["nucleus_solidity"].to_numpy(np.float64)) * 5,
+        "small": centred((log_area < np.log2(_SMALL)).astype(np.float64)),
+        "eccentricity": centred(counted["nucleus_eccentricity"].to_numpy(np.float64)),
+        "solidity": 5 * centred(1 - counted["nucleus_solidity"].to_numpy(np.float64)),
         "blue": np.clip(blue, -1, 2),
         "log_area_squared": log_area**2,
     }
+    return traits, float(log_area.std()) if len(log_area) else 0.0
 
 
-def _means(traits: Mapping[str, Floats], count: Floats, um: float) -> list[Floats]:
+def _means(
+    traits: Mapping[str, Floats], count: Floats, um: float, usual_spread: float
+) -> list[Floats]:
     """Average traits over the nuclei around each pixel; 0 where there are none."""
     sigma = um / MAP_UM
     peak = 1.0 / (2 * np.pi * sigma**2)  # what one nucleus adds to the middle of its own blur
     weight = _smooth(count, um) + np.float32(_FEW * peak)
     means = {name: _smooth(plane, um) / weight for name, plane in traits.items()}
-    spread = np.sqrt(np.maximum(means["log_area_squared"] - means["log_area"] ** 2, 0))
+    variance = np.maximum(means["log_area_squared"] - means["log_area"] ** 2, 0)
+    # Where there are hardly any nuclei, nothing is known: the usual.
+    known = 1 - np.float32(_FEW * peak) / weight
+    spread = (np.sqrt(variance) - np.float32(usual_spread)) * known
     return [*(means[name] for name in _TRAITS), spread]
 
 

@@ -32,17 +32,37 @@ def test_a_part_equals_the_whole(maps, part):
     assert np.array_equal(maps.draw(part), whole[(slice(None), *part.slices())])
 
 
-def test_density_counts_nuclei(maps):
+def test_density_is_against_the_slides_own(maps):
     whole = maps.draw()
-    per_100um2 = 4000 / (150 * 210 * MAP_UM**2) * 100
-    for plane in whole[2:5]:  # blurring keeps the sum but for what runs out at the rim
-        assert plane.mean() == pytest.approx(per_100um2, rel=0.02)
+    for plane in whole[2:5]:  # even tissue: as dense everywhere as around a nucleus
+        assert plane.mean() == pytest.approx(1, rel=0.1)
+    assert maps.density == pytest.approx(4000 / (150 * 210), rel=0.1)
+
+
+def test_another_scale_stain_or_pixel_size_changes_nothing(make_cells):
+    rng, shape, count = np.random.default_rng(2), (90, 90), 1500
+    places = rng.uniform(0, 90 * MAP_UM, (2, count))
+    area, od = rng.uniform(20, 90, count), rng.uniform(0.2, 0.8, count)
+    stain = rng.uniform(0.1, 0.4, shape).astype(np.float32)
+
+    def draw(size, dark):
+        cells = make_cells(
+            count,
+            y_um=places[0],
+            x_um=places[1],
+            nucleus_area_um2=area * size,
+            nucleus_hematoxylin_od_mean=od * dark,
+        )
+        return RegionMaps.of(cells, stain * np.float32(dark), nuclear_column=COLUMN).draw()
+
+    assert np.allclose(draw(1.0, 1.0), draw(0.7, 0.5), atol=1e-4)
 
 
 def test_planes_have_names(maps):
     assert maps.planes == (*PLANES, "eosin", "eosin_smooth") == plane_list(["eosin"])
     assert len(maps.draw()) == len(maps.planes)
     assert np.array_equal(maps.draw()[maps.planes.index("eosin")], maps.stains["eosin"])
+    assert maps.stains["eosin"].mean() == pytest.approx(1, rel=0.02)
 
 
 def test_traits_are_means_of_the_neighbourhood(make_cells):
@@ -58,11 +78,14 @@ def test_traits_are_means_of_the_neighbourhood(make_cells):
     planes = RegionMaps.of(cells, np.zeros(shape, np.float32), nuclear_column=COLUMN).draw()
     at = {name: plane for name, plane in zip(PLANES, planes, strict=True)}
     here, there = (50, 37), (50, 187)
-    assert at["log_area_30um"][here] == pytest.approx(np.log2(20 / 35), abs=0.1)
-    assert at["log_area_30um"][there] == pytest.approx(np.log2(70 / 35), abs=0.1)
-    assert at["small_30um"][here] > 0.9
-    assert at["small_30um"][there] == 0
-    assert at["eccentricity_12um"][here] < 0.15 < 0.8 < at["eccentricity_12um"][there]
+    half = np.log2(70 / 20) / 2
+    assert at["log_area_30um"][here] == pytest.approx(-half, abs=0.1)
+    assert at["log_area_30um"][there] == pytest.approx(half, abs=0.1)
+    assert at["small_30um"][here] == pytest.approx(0.5, abs=0.05)
+    assert at["small_30um"][there] == pytest.approx(-0.5, abs=0.05)
+    assert at["eccentricity_12um"][here] == pytest.approx(-0.4, abs=0.05)
+    assert at["eccentricity_12um"][there] == pytest.approx(0.4, abs=0.05)
+    assert at["area_spread_30um"][here] == pytest.approx(-half, abs=0.15)
 
 
 def test_excluded_cells_take_no_part(make_cells):
