@@ -52,9 +52,9 @@ check: $(VENV)/.installed-dev
 # The scores; those on annotated images need the folder that holds them.
 validate: $(VENV)/.installed-test
 	@[ -n "$(DATA)" ] || { echo "histo: say where the annotated images are: make validate DATA=FOLDER"; exit 2; }
-	@for script in ki67_points nuclei_sets; do echo; echo "## $$script"; \
+	@for script in ki67_points nuclei_sets mif_lung compartments_real lung_lesion; do echo; echo "## $$script"; \
 		$(BIN)/python tests/benchmarks/$$script.py "$(DATA)" || exit 1; done
-	@for script in painted_samples robustness engines end_to_end; do echo; echo "## $$script"; \
+	@for script in painted_samples robustness engines end_to_end regions_cost; do echo; echo "## $$script"; \
 		$(BIN)/python tests/benchmarks/$$script.py || exit 1; done
 
 # The pictures of docs/napari.md.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -191,9 +191,8 @@ def _read(task: RegionTask, stains: tuple[str, ...]) -> _Drawn:
     corrections = Corrections.of(EditLog(task.result).in_force)
     run = reopen(task.slide, task.result)
     try:
-        place = replace(run.place, survey=run.survey)
-        maps = slide_maps(place, found.cells_with(corrections), stains)
-        areas = read_classes(task.annotations, place.slide.pixel_size_yx_um)
+        maps = slide_maps(run.as_surveyed(), found.cells_with(corrections), stains)
+        areas = read_classes(task.annotations, run.place.slide.pixel_size_yx_um)
     finally:
         run.place.slide.close()
     window = read_window(task.result, corrections.regions_um)

@@ -11,7 +11,6 @@ import pandas as pd
 
 from histo.cells import measure_column
 from histo.errors import PanelError
-from histo.geometry import Region
 from histo.pipeline.measure import Workplace, plane_names
 from histo.region.maps import MAP_UM, RegionMaps, map_shape
 
@@ -50,11 +49,7 @@ def slide_maps(place: Workplace, cells: pd.DataFrame, stains: Sequence[str] = ()
             f"{panel.name} has {', '.join(n for n in names if n != 'residual')}; take a model "
             "without it, or another panel."
         )
-    picture = survey.picture
-    if not picture.size:
-        shape = place.slide.grid_shape(survey.pixel_size_um)
-        picture = place.slide.read(Region(0, 0, *shape), survey.pixel_size_um)
-    planes = place.planes(picture)
+    planes = place.planes(survey.picture)
     if panel.kind == "brightfield":
         nuclear, drawn = "hematoxylin", {name: planes[..., names.index(name)] for name in names}
     else:

@@ -134,8 +134,8 @@ def _divided_anew(
         return replace(found, divided=None, cells=place_in(found.cells, None))
     run = reopen(path, folder, model=settings.model)
     try:
-        place = replace(run.place, survey=run.survey)
         window = read_window(folder).mask
+        place = run.as_surveyed()
         divided = divide_slide(place, found.cells, window, settings.regions, progress=tell)
     finally:
         run.place.slide.close()

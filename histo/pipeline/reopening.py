@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from histo.errors import ModelError, ResultError, SlideError
+from histo.geometry import Region
 from histo.metrics import Histogram, SlideAreas
 from histo.nuclei import NucleiModel, load_model, read_card
 from histo.panel import Panel
@@ -50,6 +51,13 @@ class Reopened:
     labels: Any
     histograms: Mapping[str, Histogram]
     notes: tuple[str, ...]
+
+    def as_surveyed(self) -> Workplace:
+        """Return the place as the run left it: focus judged, and the slide's picture from afar."""
+        um = self.survey.pixel_size_um
+        shape = self.place.slide.grid_shape(um)
+        picture = self.place.slide.read(Region(0, 0, *shape), um)
+        return replace(self.place, survey=replace(self.survey, picture=picture))
 
 
 def reopen(slide_path: str | Path, folder: str | Path, *, model: str | None = None) -> Reopened:

@@ -240,3 +240,34 @@ def test_damaged_compartments_are_refused(copy, name):
     with pytest.raises(ResultError, match="compartments are damaged"):
         recompute(copy, {})
     assert read_slide_result(copy).metrics
+
+
+def test_fluorescence_is_divided_too_and_a_channel_can_say_where(paint_section, tmp_path):
+    from histo.pipeline.region_learning import RegionSettings, RegionTask, train_regions
+
+    slide = paint_section(tmp_path / "if.tif", panel="foxp3-rankl-if", seed=4, side_px=360)
+    halves = []
+    for name, left in (("Tumor", 0.0), ("Stroma", 90.0)):
+        corners = [[0, left], [0, left + 80], [180, left + 80], [180, left]]
+        halves.append(Annotation(name, "", [[np.array(corners)]]))
+    drawn = tmp_path / "if.geojson"
+    write_annotations(drawn, halves, (0.5, 0.5), slide="if")
+    settings = Settings("foxp3-rankl-if", regions=str(drawn))
+    at_once = analyze_slide(slide, settings, folder=tmp_path / "at_once")
+    analyze_slide(slide, Settings("foxp3-rankl-if"), folder=tmp_path / "later")
+    later = renew_slide(slide, settings, folder=tmp_path / "later")
+    assert later.metrics == at_once.metrics
+    found = values(later)
+    assert found["tumor_cell_count"] > 0
+    assert found["stroma_cell_count"] > 0
+    assert "stroma_rankl_positive_area_percent" in found
+    task = RegionTask(slide, tmp_path / "later", drawn)
+    taught = train_regions([task], tmp_path / "m", RegionSettings(("rankl",), steps=3))
+    assert taught.classes == ("Tumor", "Stroma")
+    by_model = Settings("foxp3-rankl-if", regions=str(tmp_path / "m"))
+    result = renew_slide(slide, by_model, folder=tmp_path / "later")
+    assert values(result)["tumor_area_mm2"] + values(result)["stroma_area_mm2"] > 0.02
+    with pytest.raises(PanelError, match="the region model reads 'rankl'"):
+        analyze_slide(
+            slide, Settings("nuclei-if", regions=by_model.regions), folder=tmp_path / "no"
+        )

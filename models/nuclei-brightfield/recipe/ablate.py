@@ -37,7 +37,8 @@ def train_without(name: str | None, seed: int, options: argparse.Namespace) -> P
         command += [str(options.data / "train"), "--work", str(work), "--seed", str(seed)]
         command += ["--steps", str(options.steps), "--threads", str(options.threads)]
         command += ["--side", str(options.side)]
-        subprocess.run(command + (["--without", name] if name else []), check=True)
+        command += ["--without", name] if name else []
+        subprocess.run(command, check=True, stdout=sys.stderr)
     return work / "weights.pt"
 
 
