@@ -33,6 +33,8 @@ _EMPTY, _MIN_CELLS = 0.12, 8
 # Where it is not: against the parenchyma of the same slide.
 _EOSIN_RATIO = 0.85
 _BLUE, _PINK, _DARK, _VERY_DARK, _PALE = 0.97, 0.7, 0.9, 1.0, 0.22
+# Pale haematoxylin passes for a trace of eosin: the darker a place, the less colour must say.
+_NEARLY_BLUE = 0.93
 _MAX_LYMPHOID_UM = 500.0
 # Half the thickness of walls and strands, and how much larger a place is than the disc within it.
 _THIN_UM, _WALL_UM, _WALL_SHARE = 17.0, 28.0, 0.1
@@ -200,7 +202,8 @@ def _judge_colour(candidate: Candidate, reference: Reference) -> tuple[str | Non
     ).any()
     crowded = dark > (_DARK if beside else _VERY_DARK)
     small = np.sqrt(4 * area / np.pi) < _MAX_LYMPHOID_UM
-    if crowded and small and (blue > _BLUE or not reference.has_eosin):
+    least = _NEARLY_BLUE if dark > _VERY_DARK else _BLUE
+    if crowded and small and (blue > least or not reference.has_eosin):
         return "lymphoid", evidence
     if dark < _PALE or (reference.has_eosin and blue < _PINK):
         return "blood", evidence

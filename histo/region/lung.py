@@ -41,9 +41,11 @@ MAX_PIXEL_SIZE_UM = 5.0
 
 _MIN_PIXEL_SIZE_UM = 2.0
 _OPENING_UM = 10.0
-_SEPTUM_UM, _REACH_UM, _SMOOTH_UM = 12.0, 9.0, 3.0
-# Above a half: what septa leave at the border after opening adds a little.
-_BORDER = 0.53
+_REACH_UM, _SMOOTH_UM = 9.0, 4.0
+# Half of what a septum, a cleft between tumour cells and a knot of septa measure at most.
+_SEPTUM_UM, _CLEFT_UM, _KNOT_UM = 6.0, 4.0, 12.0
+# Above a half: blur widens matter, and septa leave a little at the border.
+_BORDER = 0.57
 # Gaps narrower than 24 µm and holes up to an alveolus belong to the lesion around them.
 _GAP_UM, _MAX_HOLE_UM2 = 12.0, 2_500.0
 _LARGE_UM = 40.0
@@ -212,16 +214,26 @@ def _find_solid(matter: Matter, lobes: Mask, tubes: Mask, lumens: Mask, um: floa
     coarse = shapes.holding(coarse, matter.share > matter.surely_solid)
     if not coarse.any():
         return coarse
-    # The window blunts corners: near a solid place matter itself shows the border, once the
-    # septa that end there are opened away.
+    # The window blunts corners: near a solid place matter itself shows the border.
     near = shapes.dilate(coarse, _REACH_UM / um) & room
-    fine = shapes.opened(matter.mask & near, _SEPTUM_UM / um)
+    fine = _without_septa(matter.mask, near, um)
     whole = shapes.holding(fine | coarse, coarse)
     whole |= _loose_growth(matter, whole, room, um)
     whole = shapes.closed(whole, _GAP_UM / um)
     whole = shapes.filled(whole, _MAX_HOLE_UM2 / um**2) & ~lumens & room
     smooth = shapes.blurred(whole.astype(np.float32), _SMOOTH_UM / um) > _BORDER
     return shapes.holding(smooth & room, coarse)
+
+
+def _without_septa(matter: Mask, near: Mask, um: float) -> Mask:
+    """Matter without the septa that end there; what only a cleft parts from the rest stays.
+
+    A row of cells beyond a cleft is as thin as a knot of septa: clefts are bridged once the septa
+    are gone, and before the knots are opened away.
+    """
+    thick = shapes.opened(matter & near, _SEPTUM_UM / um)
+    bridged = shapes.closed(thick, _CLEFT_UM / um)
+    return shapes.opened(bridged & near, _KNOT_UM / um)
 
 
 def _loose_growth(matter: Matter, solid: Mask, room: Mask, um: float) -> Mask:

@@ -8,6 +8,8 @@ import pytest
 
 from histo.phantom import LungRecipe, paint_lung, random_lung_recipe
 from histo.region import LUNG_CODES, REASONS, FociRules, find_lung
+from histo.region.judging import Candidate, Reference, judge
+from histo.region.lung import _without_septa
 
 MOST = (320.0, 160.0, 90.0, 62.0)
 
@@ -166,6 +168,32 @@ def test_glass_and_wrong_input():
         arguments = {"rgb": glass, "white_point": (240, 240, 240), "pixel_size_um": 4.0} | wrong
         with pytest.raises(ValueError, match=r"must be|must match"):
             find_lung(**arguments)
+
+
+@pytest.mark.parametrize("um", [2.0, 3.0])
+def test_cells_beyond_a_cleft_stay_and_septa_go(um):
+    y, x = (np.mgrid[:120, :160] + 0.5) * um
+    focus = np.hypot(y - 60 * um, x - 60 * um) < 50
+    beyond = np.abs(y - 60 * um + 30) < 3  # parts an arc less than 20 µm thick
+    septum = (np.abs(y - 60 * um) < 3) & (x > 60 * um)
+    near = np.hypot(y - 60 * um, x - 60 * um) < 75
+    kept = _without_septa((focus & ~beyond) | septum, near, um)
+    arc = focus & (y < 60 * um - 33)
+    assert kept[arc].mean() > 0.5  # its two corners are opened away
+    assert (kept & ~focus).sum() < 0.02 * focus.sum()
+
+
+@pytest.mark.parametrize(
+    ("dark", "ratio", "reason"),
+    [(1.2, 0.95, "lymphoid"), (0.95, 0.95, None), (1.2, 0.9, None), (0.95, 0.99, None)],
+)
+def test_the_darker_a_place_the_less_its_colour_must_say(dark, ratio, reason):
+    disc = np.hypot(*(np.mgrid[:60, :60] - 29.5)) < 25
+    red = np.where(disc, 0.3 * dark, 0).astype(np.float32)
+    green = red / np.float32(0.8 * ratio)
+    none = np.zeros(disc.shape, bool)
+    place = Candidate(disc, red, green, disc.astype(np.float32), none, none, (0.0, 0.0), 3.0)
+    assert judge(place, Reference(0.8, 0.3), None)[0] == reason
 
 
 @pytest.mark.slow
