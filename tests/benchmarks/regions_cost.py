@@ -5,11 +5,14 @@ by a region model and by drawn areas; then the finished slide is divided again. 
 in turns, since machines differ: the ratios count. Prints one table in Markdown.
 """
 
+# ruff: noqa: E402  (what paints the slide lies beside)
+
 from __future__ import annotations
 
 import argparse
 import json
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -17,6 +20,8 @@ from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))
 from end_to_end import PANEL, PIXEL_UM, paint_slide
 
 from histo.pipeline import Settings, analyze, analyze_slide, renew_slide
