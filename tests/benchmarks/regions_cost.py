@@ -5,7 +5,7 @@ by a region model and by drawn areas; then the finished slide is divided again. 
 in turns, since machines differ: the ratios count. Prints one table in Markdown.
 """
 
-# ruff: noqa: E402  (what paints the slide lies beside)
+
 
 from __future__ import annotations
 
