@@ -65,7 +65,9 @@ SCHEMA: dict[str, Column] = {
     "nucleus_eccentricity": Column("float32", "", "0 circle ... 1 line"),
     "nucleus_solidity": Column("float32", "", "area / convex area"),
     "contact_fraction": Column("float32", "", "share of the border that touches another cell"),
-    "compartment": Column("str", "", "tissue, or a compartment; excluded (in an artefact, or by hand)"),
+    "compartment": Column(
+        "str", "", "tissue, or a compartment; excluded (in an artefact, or by hand)"
+    ),
     "flags": Column("str", "", "words joined by ;"),
 }
 """The columns that every cell table has, in order; measures stand before ``compartment``."""

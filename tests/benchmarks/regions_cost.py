@@ -5,8 +5,6 @@ by a region model and by drawn areas; then the finished slide is divided again. 
 in turns, since machines differ: the ratios count. Prints one table in Markdown.
 """
 
-
-
 from __future__ import annotations
 
 import argparse
