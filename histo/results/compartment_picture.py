@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -35,6 +37,9 @@ __all__ = ["draw_compartments"]
 
 _MARGIN, _HEAD, _FOOT, _SIDE, _LINE = 16, 52, 34, 400, 21
 _PLOT_PX = 150
+_TINT = 0.22
+#: Contours are drawn on no more than about twice this many pixels.
+_CONTOUR_PX = 400
 #: Lines of equal distance to the tumour's border, µm.
 _LINES_UM = (-500, -300, -100, 100, 300, 500)
 _BORDER = "#000000"
@@ -85,9 +90,9 @@ def draw_compartments(
     tall = max(height, rows * _LINE + len(plots) * (_PLOT_PX + 62))
     figure = new_figure(width + _SIDE + 3 * _MARGIN, tall + _HEAD + _FOOT)
     text(figure, _MARGIN, 14, title, fontsize=13, weight="bold")
-    axes = image_axes(figure, thumbnail, left=_MARGIN, top=_HEAD)
+    axes = image_axes(figure, _tinted(thumbnail, compartments), left=_MARGIN, top=_HEAD)
     um = compartments.codes.shape[1] * compartments.pixel_size_um / width
-    handles: list[Line2D | Patch] = _tint(axes, compartments)
+    handles: list[Line2D | Patch] = _outlines(axes, compartments)
     if border_um is not None:
         handles += _lines(axes, border_um, compartments)
     handles += draw_cells(axes, cells, um)
@@ -111,28 +116,38 @@ def draw_compartments(
     return rendered(figure)
 
 
+def _thinned(plane: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return every so many pixels of a plane: contours finer than the picture cost seconds."""
+    step = max(1, max(plane.shape) // _CONTOUR_PX)
+    return plane[::step, ::step]
+
+
 def _places(axes: Axes, shape: tuple[int, ...]) -> tuple[npt.NDArray[np.float64], ...]:
     width, height = axes.get_xlim()[1], axes.get_ylim()[0]
     rows, columns = shape
     return (np.arange(columns) + 0.5) * width / columns, (np.arange(rows) + 0.5) * height / rows
 
 
-def _tint(axes: Axes, compartments: Compartments) -> list[Line2D | Patch]:
-    """Tint each compartment and outline it."""
-    width, height = axes.get_xlim()[1], axes.get_ylim()[0]
-    colours = np.zeros((len(compartments.classes) + 1, 4))
+def _tinted(thumbnail: Image, compartments: Compartments) -> Image:
+    """Tint each compartment of the slide in its colour."""
+    height, width = thumbnail.shape[:2]
+    codes = cv2.resize(compartments.codes, (width, height), interpolation=cv2.INTER_NEAREST)
+    colours = [(0, 0, 0), *(class_colour(name) for name in compartments.classes)]
+    tint = np.array(colours, np.uint8)[codes]
+    mixed = cv2.addWeighted(thumbnail, 1 - _TINT, tint, _TINT, 0)
+    return np.where((codes > 0)[..., None], mixed, thumbnail).astype(np.uint8)
+
+
+def _outlines(axes: Axes, compartments: Compartments) -> list[Line2D | Patch]:
+    """Outline each compartment in its colour."""
+    shown = _thinned(compartments.codes)
+    x, y = _places(axes, shown.shape)
     handles: list[Line2D | Patch] = []
     for code, name in enumerate(compartments.classes, 1):
         rgb = unit_rgb(class_colour(name))
-        colours[code] = (*rgb, 0.22)
         handles.append(Patch(facecolor=(*rgb, 0.35), edgecolor=rgb, label=name))
-    axes.imshow(colours[compartments.codes], extent=(0, width, height, 0), interpolation="nearest")
-    axes.set(xlim=(0, width), ylim=(height, 0))
-    x, y = _places(axes, compartments.codes.shape)
-    for code, name in enumerate(compartments.classes, 1):
-        mask = (compartments.codes == code).astype(np.float32)
+        mask = (shown == code).astype(np.float32)
         if mask.any() and not mask.all() and min(mask.shape) > 1:
-            rgb = unit_rgb(class_colour(name))
             axes.contour(x, y, mask, levels=[0.5], colors=[rgb], linewidths=0.8)
     return handles
 
@@ -143,8 +158,9 @@ def _lines(
     """Draw the tumour's border, and lines of equal distance to it."""
     if min(border_um.shape) < 2:
         return []
-    x, y = _places(axes, border_um.shape)
-    shown = np.ma.masked_where((compartments.codes == 0) | ~np.isfinite(border_um), border_um)
+    distance, codes = _thinned(border_um), _thinned(compartments.codes)
+    x, y = _places(axes, distance.shape)
+    shown = np.ma.masked_where((codes == 0) | ~np.isfinite(distance), distance)
     if shown.count() == 0 or not shown.min() < 0 < shown.max():
         return []
     axes.contour(x, y, shown, levels=[0], colors=_BORDER, linewidths=1.4)
