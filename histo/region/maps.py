@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import ndimage as ndi
 
 from histo.geometry import Region
 
@@ -216,7 +216,10 @@ class RegionMaps:
 
 
 def _smooth(plane: Floats, um: float) -> Floats:
-    return np.asarray(ndi.gaussian_filter(plane, um / MAP_UM, truncate=_TRUNCATE), np.float32)
+    sigma = um / MAP_UM
+    size = 2 * int(_TRUNCATE * sigma + 0.5) + 1
+    blurred = cv2.GaussianBlur(plane, (size, size), sigma, borderType=cv2.BORDER_REFLECT)
+    return np.asarray(blurred, np.float32)
 
 
 def _mean_at(plane: Floats, places: npt.NDArray[np.float64]) -> float:

@@ -29,7 +29,8 @@ def maps(make_cells):
 )
 def test_a_part_equals_the_whole(maps, part):
     whole = maps.draw()
-    assert np.array_equal(maps.draw(part), whole[(slice(None), *part.slices())])
+    # Blurs may sum in another order: float32's last digits.
+    assert np.allclose(maps.draw(part), whole[(slice(None), *part.slices())], atol=2e-6)
 
 
 def test_density_is_against_the_slides_own(maps):
