@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,7 @@ __all__ = [
     "place_in",
     "read_divided",
     "save_divided",
+    "shown_classes",
 ]
 
 DIVIDED_FLAGS = ("compartments_by_model",)
@@ -145,17 +146,34 @@ def _drawn(place: Workplace, regions: str) -> tuple[tuple[str, ...], npt.NDArray
 
     path, survey = Path(regions), place.survey
     areas = read_classes(path, place.slide.pixel_size_yx_um)
-    shown: dict[str, str] = {}
     try:
-        for one in areas:
-            shown.setdefault(class_word(one.name), one.name)
+        shown = shown_classes([one.name for one in areas])
     except ValueError as error:
         raise AnnotationError(f"{path.name}: {error}") from error
-    words = sorted(shown, key=class_order)
+    words = list(shown)
     codes = {one.name: words.index(class_word(one.name)) + 1 for one in areas}
     shape = survey.tissue.shape[0], survey.tissue.shape[1]
     painted = paint_classes(areas, codes, shape, survey.pixel_size_um)
-    return tuple(shown[word] for word in words), painted
+    return tuple(shown.values()), painted
+
+
+def shown_classes(names: Iterable[str]) -> dict[str, str]:
+    """Return the classes that were drawn, in order: word to the name that was seen first.
+
+    Raises
+    ------
+    ValueError
+        If a class cannot be a compartment.
+
+    Examples
+    --------
+    >>> shown_classes(["Stroma", "Tumour", "tumor"])
+    {'tumor': 'Tumour', 'stroma': 'Stroma'}
+    """
+    shown: dict[str, str] = {}
+    for name in names:
+        shown.setdefault(class_word(name), name)
+    return {word: shown[word] for word in sorted(shown, key=class_order)}
 
 
 def class_order(word: str) -> tuple[int, str]:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from histo.edits import Corrections, EditLog
 from histo.errors import AnnotationError, ModelError
-from histo.pipeline.compartments import class_order
+from histo.pipeline.compartments import shown_classes
 from histo.region.compartments import class_word
 from histo.results import replace_file
 from histo.results.reader_classes import ClassedArea, paint_classes, read_classes
@@ -156,7 +156,7 @@ def train_regions(
     shown = _classes([one.name for each in drawn for one in each.areas])
     words = tuple(shown)
     start = _start(settings, tuple(shown.values()), len(plane_list(settings.stains)))
-    _check_on_tissue(drawn, words)
+    known_um2 = _known_um2(drawn, words)
     scores, held = _judge(drawn, words, start, settings, tell)
     net = _learn(drawn, words, start, settings, lambda part: tell("learning from all", part))
     tell("writing", 1.0)
@@ -165,7 +165,7 @@ def train_regions(
         Path(out),
         classes,
         {name: _count(drawn, word) for word, name in shown.items()},
-        {name: _area(drawn, word, words) for word, name in shown.items()},
+        dict(zip(classes, known_um2, strict=True)),
         {shown[word]: value for word, value in scores.items()},
         held,
     )
@@ -202,10 +202,8 @@ def _read(task: RegionTask, stains: tuple[str, ...]) -> _Drawn:
 
 def _classes(names: Sequence[str]) -> dict[str, str]:
     """Return the classes that were drawn: word to the name that was seen first, in order."""
-    shown: dict[str, str] = {}
     try:
-        for name in names:
-            shown.setdefault(class_word(name), name)
+        shown = shown_classes(names)
     except ValueError as error:
         raise AnnotationError(f"{error}") from error
     if len(shown) < 2:
@@ -213,7 +211,7 @@ def _classes(names: Sequence[str]) -> dict[str, str]:
             f"Only the class {', '.join(shown.values())} was drawn; draw some of each thing that "
             "is to be told apart, such as Tumor and Stroma."
         )
-    return {word: shown[word] for word in sorted(shown, key=class_order)}
+    return shown
 
 
 def _start(settings: RegionSettings, classes: tuple[str, ...], planes: int) -> RegionNet:
@@ -328,7 +326,10 @@ def _judge(
     return scores, sum(len(judge) for _, judge in split)
 
 
-def _check_on_tissue(drawn: Sequence[_Drawn], words: tuple[str, ...]) -> None:
+def _known_um2(drawn: Sequence[_Drawn], words: tuple[str, ...]) -> list[float]:
+    """Return the tissue that was drawn on, by class; there must be some of each."""
+    from histo.region.maps import MAP_UM
+
     known = np.zeros(len(words) + 1, np.int64)
     for one in drawn:
         known += np.bincount(_painted(one, words, one.areas).ravel(), minlength=len(known))
@@ -338,18 +339,11 @@ def _check_on_tissue(drawn: Sequence[_Drawn], words: tuple[str, ...]) -> None:
             f"No annotation of the class {missing[0]} lies on tissue; export the annotations of "
             "the slide that they were drawn on."
         )
+    return [float(pixels * MAP_UM**2) for pixels in known[1:].tolist()]
 
 
 def _count(drawn: Sequence[_Drawn], word: str) -> int:
     return sum(class_word(area.name) == word for one in drawn for area in one.areas)
-
-
-def _area(drawn: Sequence[_Drawn], word: str, words: tuple[str, ...]) -> float:
-    from histo.region.maps import MAP_UM
-
-    code = words.index(word) + 1
-    pixels = sum(np.count_nonzero(_painted(one, words, one.areas) == code) for one in drawn)
-    return float(pixels * MAP_UM**2)
 
 
 def _write_report(

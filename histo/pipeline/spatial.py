@@ -21,13 +21,14 @@ from histo.metrics import Metric
 from histo.panel import Panel, Thresholds
 from histo.pipeline.files import WINDOW
 from histo.region.compartments import NECROSIS, TUMOR
+from histo.region.shapes import without_regions
 
 if TYPE_CHECKING:
     from histo.pipeline.compartments import Divided
     from histo.pipeline.survey import Survey
     from histo.space import DistanceMap, Window
 
-__all__ = ["read_window", "save_window", "space_of", "tumor_border", "without_regions"]
+__all__ = ["read_window", "save_window", "space_of", "tumor_border"]
 
 
 def save_window(folder: Path, survey: Survey) -> Window:
@@ -83,38 +84,6 @@ def read_window(folder: Path, regions_um: Sequence[npt.NDArray[np.float64]] = ()
             "slide again with --force."
         ) from error
     return Window(without_regions(mask, um, regions_um), um)
-
-
-def without_regions(
-    mask: npt.NDArray[np.bool_], pixel_size_um: float, regions_um: Sequence[npt.ArrayLike]
-) -> npt.NDArray[np.bool_]:
-    """Return a mask without the pixels whose centres lie in polygons.
-
-    Parameters
-    ----------
-    mask : bool (Y, X)
-        Pixel (0, 0) lies in the slide's top left corner.
-    pixel_size_um : float
-    regions_um : sequence of float (N, 2)
-        Vertices (y, x) in µm.
-
-    Returns
-    -------
-    bool (Y, X)
-
-    Examples
-    --------
-    >>> square = [[0, 0], [0, 4], [4, 4], [4, 0]]
-    >>> without_regions(np.ones((3, 3), bool), 2.0, [square]).astype(int).tolist()
-    [[0, 0, 1], [0, 0, 1], [1, 1, 1]]
-    """
-    from skimage.draw import polygon2mask
-
-    kept = mask.copy()
-    for polygon in regions_um:
-        corners = np.asarray(polygon, np.float64) / pixel_size_um - 0.5
-        kept &= ~polygon2mask(mask.shape, corners)  # type: ignore[no-untyped-call]
-    return kept
 
 
 def space_of(

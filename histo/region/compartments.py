@@ -9,7 +9,8 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-from skimage.draw import polygon2mask
+
+from histo.region.shapes import without_regions
 
 __all__ = ["NECROSIS", "OTHER", "TUMOR", "Compartments", "class_word"]
 
@@ -146,12 +147,9 @@ class Compartments:
         """
         if not len(regions_um):
             return self
-        gone = np.zeros(self.codes.shape, bool)
-        for polygon in regions_um:
-            corners = np.asarray(polygon, np.float64) / self.pixel_size_um - 0.5
-            gone |= polygon2mask(gone.shape, corners)  # type: ignore[no-untyped-call]
+        kept = without_regions(np.ones(self.codes.shape, bool), self.pixel_size_um, regions_um)
         return replace(
             self,
-            codes=np.where(gone, 0, self.codes).astype(np.uint8),
-            share=np.where(gone, 0, self.share).astype(np.float32),
+            codes=np.where(kept, self.codes, 0).astype(np.uint8),
+            share=np.where(kept, self.share, 0).astype(np.float32),
         )

@@ -1,10 +1,12 @@
-"""Opening, closing and holes of masks with radii in pixels that need not be whole."""
+"""Opening, closing and holes of masks with radii in pixels that need not be whole; polygons."""
+
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-__all__: list[str] = []
+__all__ = ["without_regions"]
 
 Mask = npt.NDArray[np.bool_]
 
@@ -74,3 +76,35 @@ def blurred(values: npt.NDArray[np.float32], sigma_px: float) -> npt.NDArray[np.
     return np.asarray(
         cv2.GaussianBlur(values, (0, 0), sigma_px, borderType=cv2.BORDER_REFLECT), np.float32
     )
+
+
+def without_regions(
+    mask: npt.NDArray[np.bool_], pixel_size_um: float, regions_um: Sequence[npt.ArrayLike]
+) -> npt.NDArray[np.bool_]:
+    """Return a mask without the pixels whose centres lie in polygons.
+
+    Parameters
+    ----------
+    mask : bool (Y, X)
+        Pixel (0, 0) lies in the slide's top left corner.
+    pixel_size_um : float
+    regions_um : sequence of float (N, 2)
+        Vertices (y, x) in µm.
+
+    Returns
+    -------
+    bool (Y, X)
+
+    Examples
+    --------
+    >>> square = [[0, 0], [0, 4], [4, 4], [4, 0]]
+    >>> without_regions(np.ones((3, 3), bool), 2.0, [square]).astype(int).tolist()
+    [[0, 0, 1], [0, 0, 1], [1, 1, 1]]
+    """
+    from skimage.draw import polygon2mask
+
+    kept = mask.copy()
+    for polygon in regions_um:
+        corners = np.asarray(polygon, np.float64) / pixel_size_um - 0.5
+        kept &= ~polygon2mask(mask.shape, corners)  # type: ignore[no-untyped-call]
+    return kept

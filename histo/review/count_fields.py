@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from histo.errors import ResultError
-from histo.pipeline.spatial import without_regions
+from histo.region.shapes import without_regions
 from histo.results.slide_result import read_manifest
 
 __all__ = [
