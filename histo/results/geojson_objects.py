@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from histo.errors import AnnotationError
 from histo.results.reader_calls import split_class
 
-__all__ = ["FOUND", "class_of", "features_of", "kind_of", "lines_of", "parts_of"]
+__all__ = [
+    "FOUND",
+    "DrawnObject",
+    "class_of",
+    "features_of",
+    "kind_of",
+    "parts_of",
+    "read_objects",
+]
 
 Ring = npt.NDArray[np.float64]
 
@@ -25,6 +38,57 @@ _KINDS = {
 }
 #: Kinds that are cells, where there are any.
 FOUND = ("cell", "detection")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DrawnObject:
+    """One object: its place in the file, kind and class; outline, points and lines, in pixels.
+
+    The outline is that of the nucleus where the file has one.
+    """
+
+    number: int
+    kind: str
+    name: tuple[str, ...]
+    rings: tuple[Ring, ...]
+    points: Ring
+    lines: tuple[Ring, ...]
+    has_nucleus: bool
+
+
+def read_objects(path: Path) -> Iterator[DrawnObject]:
+    """Yield every object of a GeoJSON file, plain or gzipped.
+
+    Raises
+    ------
+    AnnotationError
+        If the file or an object of it cannot be read.
+    """
+    for number, feature in enumerate(features_of(_load(path)), 1):
+        properties = feature.get("properties") or {}
+        nucleus = feature.get("nucleusGeometry")
+        geometry = nucleus or feature.get("geometry")
+        try:
+            rings, points = parts_of(geometry)
+            lines = _lines_of(geometry)
+            name, kind = class_of(properties), kind_of(feature, properties)
+        except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
+            raise AnnotationError(
+                f"{path.name}: object {number} cannot be read ({error}); export it again."
+            ) from error
+        yield DrawnObject(number, kind, name, tuple(rings), points, tuple(lines), bool(nucleus))
+
+
+def _load(path: Path) -> Any:
+    try:
+        data = path.read_bytes()
+        if data.startswith(b"\x1f\x8b"):
+            data = gzip.decompress(data)
+        return json.loads(data)
+    except (OSError, EOFError, ValueError) as error:
+        raise AnnotationError(
+            f"{path.name}: cannot be read as GeoJSON ({error}); export it again."
+        ) from error
 
 
 def features_of(content: Any) -> Iterator[dict[str, Any]]:
@@ -75,11 +139,10 @@ def parts_of(geometry: Any) -> tuple[list[Ring], Ring]:
     return [ring for polygon in polygons for ring in _polygon(polygon)], _pairs(points)
 
 
-def lines_of(geometry: Any) -> list[Ring]:
-    """Return the lines (y, x) of a geometry."""
+def _lines_of(geometry: Any) -> list[Ring]:
     kind = geometry["type"] if geometry else ""
     if kind == "GeometryCollection":
-        return [line for one in geometry["geometries"] for line in lines_of(one)]
+        return [line for one in geometry["geometries"] for line in _lines_of(one)]
     if kind in ("LineString", "MultiLineString"):
         lines = geometry["coordinates"]
         return [_pairs(line) for line in (lines if kind == "MultiLineString" else [lines])]

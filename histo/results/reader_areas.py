@@ -10,8 +10,8 @@ import numpy as np
 
 from histo.metrics.evaluation import CellSet
 from histo.metrics.shapes import OutlineShapes
+from histo.results.geojson_objects import DrawnObject, read_objects
 from histo.results.reader_calls import is_left_out, read_calls
-from histo.results.reader_geojson import _Object, _objects
 
 __all__ = ["AnnotatedNuclei", "read_geojson_nuclei"]
 
@@ -95,7 +95,7 @@ def read_geojson_nuclei(
     ((0.0, 0.0, 180.0, 180.0), [[4.0, 4.0]], [True])
     """
     path = Path(path)
-    objects = list(_objects(path))
+    objects = list(read_objects(path))
     outlined = [one for one in objects if one.rings]
     complete = [one for one in outlined if _is_area(one)]
     rest = [one for one in outlined if not _is_area(one)]
@@ -123,30 +123,30 @@ def read_geojson_nuclei(
     )
 
 
-def _is_area(one: _Object) -> bool:
+def _is_area(one: DrawnObject) -> bool:
     return one.kind == "annotation" and any(part.casefold() in AREA_CLASSES for part in one.name)
 
 
-def _area_px2(one: _Object) -> float:
+def _area_px2(one: DrawnObject) -> float:
     """Return the area of an object; holes run the other way round and count against it."""
     corners = ((ring[:, 0], ring[:, 1], np.roll(ring, -1, axis=0).T) for ring in one.rings)
     return abs(sum(float(y @ after[1] - x @ after[0]) for y, x, after in corners)) / 2
 
 
 def _not_below(
-    found: Sequence[_Object], drawn: Sequence[_Object], pixel_size_um: float
-) -> list[_Object]:
+    found: Sequence[DrawnObject], drawn: Sequence[DrawnObject], pixel_size_um: float
+) -> list[DrawnObject]:
     """Return what was found and not drawn anew."""
     below = _shapes(drawn, pixel_size_um).contains(_shapes(found, pixel_size_um).centres_um())
     return [one for one, is_below in zip(found, below.tolist(), strict=True) if not is_below]
 
 
-def _bare(found: Sequence[_Object]) -> int:
+def _bare(found: Sequence[DrawnObject]) -> int:
     """Count cells without a nucleus among cells that have one."""
     bare = sum(not one.has_nucleus for one in found)
     return bare if bare < len(found) else 0
 
 
-def _shapes(objects: Sequence[_Object], pixel_size_um: float) -> OutlineShapes:
+def _shapes(objects: Sequence[DrawnObject], pixel_size_um: float) -> OutlineShapes:
     rings = [[ring * pixel_size_um for ring in one.rings] for one in objects]
     return OutlineShapes.of(rings, (pixel_size_um, pixel_size_um))

@@ -13,9 +13,8 @@ import numpy.typing as npt
 from histo.errors import AnnotationError
 from histo.geometry import Region
 from histo.metrics.shapes import OutlineShapes
-from histo.results.geojson_objects import class_of, features_of, kind_of, lines_of, parts_of
+from histo.results.geojson_objects import read_objects
 from histo.results.reader_calls import is_left_out
-from histo.results.reader_geojson import load_geojson
 
 __all__ = ["ClassedArea", "paint_classes", "read_classes"]
 
@@ -83,26 +82,16 @@ def read_classes(path: str | Path, level0_um: tuple[float, float]) -> list[Class
     [('Stroma', [[0.0, 0.0], [0.0, 4.0]])]
     """
     path, scale, found = Path(path), np.asarray(level0_um, np.float64), []
-    for number, feature in enumerate(features_of(load_geojson(path)), 1):
-        properties = feature.get("properties") or {}
-        try:
-            rings, _ = parts_of(feature.get("geometry"))
-            lines = lines_of(feature.get("geometry"))
-            name, kind = class_of(properties), kind_of(feature, properties)
-        except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
-            raise AnnotationError(
-                f"{path.name}: object {number} cannot be read ({error}); export it again."
-            ) from error
-        if kind != "annotation" or not (rings or lines) or _is_passed_over(name):
+    for one in read_objects(path):
+        if one.kind != "annotation" or not (one.rings or one.lines) or _is_passed_over(one.name):
             continue
-        if not name:
+        if not one.name:
             raise AnnotationError(
-                f"{path.name}: annotation {number} has no class; give it one, such as Tumor or "
+                f"{path.name}: annotation {one.number} has no class; give it one, such as Tumor or "
                 "Stroma, and export again."
             )
-        found.append(
-            ClassedArea(": ".join(name), [r * scale for r in rings], [x * scale for x in lines])
-        )
+        rings, lines = [r * scale for r in one.rings], [x * scale for x in one.lines]
+        found.append(ClassedArea(": ".join(one.name), rings, lines))
     if not found:
         raise AnnotationError(
             f"{path.name}: holds no annotation with a class such as Tumor or Stroma; draw areas "

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,28 +11,13 @@ import numpy.typing as npt
 from histo.errors import AnnotationError
 from histo.metrics.evaluation import CellSet
 from histo.metrics.shapes import OutlineShapes
-from histo.results.geojson_objects import FOUND, class_of, features_of, kind_of, parts_of
+from histo.results.geojson_objects import FOUND, DrawnObject, read_objects
 from histo.results.reader_calls import is_left_out, read_calls
 
-__all__ = ["load_geojson", "read_geojson_cells", "read_geojson_region"]
-
-Ring = npt.NDArray[np.float64]
-
+__all__ = ["read_geojson_cells", "read_geojson_region"]
 
 #: An annotation that holds the centres of so many others is a region, not a cell.
 _ENCLOSED = 3
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Object:
-    """One object: its place in the file, kind and class, and its outline or points, in pixels."""
-
-    number: int
-    kind: str
-    name: tuple[str, ...]
-    rings: tuple[Ring, ...]
-    points: Ring
-    has_nucleus: bool
 
 
 def read_geojson_cells(
@@ -75,7 +55,7 @@ def read_geojson_cells(
 
     Examples
     --------
-    >>> import tempfile
+    >>> import json, tempfile
     >>> path = Path(tempfile.mkdtemp()) / "reader.geojson"
     >>> _ = path.write_text(json.dumps({"type": "Feature", "properties": {"classification":
     ...     {"name": "Positive"}}, "geometry": {"type": "Point", "coordinates": [40, 20]}}))
@@ -85,7 +65,7 @@ def read_geojson_cells(
     """
     path = Path(path)
     size = _known_size(path, pixel_size_um)
-    objects, notes = _choose(path, list(_objects(path)))
+    objects, notes = _choose(path, list(read_objects(path)))
     kept = [one for one in objects if not is_left_out(one.name)]
     if len(kept) < len(objects):
         left = _number(len(objects) - len(kept), "object")
@@ -125,7 +105,7 @@ def read_geojson_region(path: str | Path, *, pixel_size_um: float | None = None)
 
     Examples
     --------
-    >>> import tempfile
+    >>> import json, tempfile
     >>> path = Path(tempfile.mkdtemp()) / "roi.geojson"
     >>> square = [[[0, 0], [9, 0], [9, 9], [0, 9], [0, 0]]]
     >>> _ = path.write_text(json.dumps({"type": "Feature",
@@ -135,7 +115,7 @@ def read_geojson_region(path: str | Path, *, pixel_size_um: float | None = None)
     """
     path = Path(path)
     size = _known_size(path, pixel_size_um)
-    rings = [[ring * size for ring in one.rings] for one in _objects(path) if one.rings]
+    rings = [[ring * size for ring in one.rings] for one in read_objects(path) if one.rings]
     if not rings:
         raise AnnotationError(
             f"{path.name}: holds no polygon; draw the region as an area in QuPath and export it."
@@ -152,7 +132,7 @@ def _known_size(path: Path, pixel_size_um: float | None) -> float:
     return pixel_size_um
 
 
-def _choose(path: Path, objects: list[_Object]) -> tuple[list[_Object], list[str]]:
+def _choose(path: Path, objects: list[DrawnObject]) -> tuple[list[DrawnObject], list[str]]:
     """Return the objects that are cells, and what was left out."""
     notes = []
     objects = [one for one in objects if one.rings or len(one.points)]
@@ -176,7 +156,7 @@ def _choose(path: Path, objects: list[_Object]) -> tuple[list[_Object], list[str
     return chosen, notes
 
 
-def _refuse_regions(path: Path, cells: list[_Object], shapes: OutlineShapes) -> None:
+def _refuse_regions(path: Path, cells: list[DrawnObject], shapes: OutlineShapes) -> None:
     """Refuse an outline that encloses others: a region among cells would count as a cell."""
     centres = shapes.centres_um()
     edges = np.array([np.ptp(np.concatenate(one.rings), axis=0).sum() for one in cells])
@@ -195,42 +175,8 @@ def _number(count: int, what: str) -> str:
     return f"{count} {what.replace('_', ' ')}{'' if count == 1 else 's'}"
 
 
-def _middle(one: _Object) -> Ring:
+def _middle(one: DrawnObject) -> npt.NDArray[np.float64]:
     """Return the points of an object, or the centre of its outline, in pixels."""
     if len(one.points):
         return one.points
     return OutlineShapes.of([one.rings], (1.0, 1.0)).centres_um()
-
-
-def _objects(path: Path) -> Iterator[_Object]:
-    for number, feature in enumerate(features_of(load_geojson(path)), 1):
-        properties = feature.get("properties") or {}
-        nucleus = feature.get("nucleusGeometry")
-        geometry = nucleus or feature.get("geometry")
-        try:
-            rings, points = parts_of(geometry)
-            name, kind = class_of(properties), kind_of(feature, properties)
-        except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
-            raise AnnotationError(
-                f"{path.name}: object {number} cannot be read ({error}); export it again."
-            ) from error
-        yield _Object(number, kind, name, tuple(rings), points, bool(nucleus))
-
-
-def load_geojson(path: Path) -> Any:
-    """Return what a GeoJSON file holds, plain or gzipped.
-
-    Raises
-    ------
-    AnnotationError
-        If it cannot be read.
-    """
-    try:
-        data = path.read_bytes()
-        if data.startswith(b"\x1f\x8b"):
-            data = gzip.decompress(data)
-        return json.loads(data)
-    except (OSError, EOFError, ValueError) as error:
-        raise AnnotationError(
-            f"{path.name}: cannot be read as GeoJSON ({error}); export it again."
-        ) from error
