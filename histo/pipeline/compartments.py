@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,10 +16,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from histo.errors import AnnotationError, ResultError
-from histo.metrics import SlideAreas
+from histo.geometry import Region
+from histo.metrics import Histogram, SlideAreas
 from histo.pipeline.files import COMPARTMENT_FILES, level0_um
 from histo.pipeline.region_source import is_drawn, regions_record
 from histo.region.compartments import OTHER, Compartments, class_word
+from histo.threads import in_order
 
 if TYPE_CHECKING:
     from histo.pipeline.measure import Workplace
@@ -214,9 +217,8 @@ def _measured(
     place: Workplace, compartments: Compartments, progress: Callable[[str, float], None]
 ) -> dict[str, SlideAreas]:
     """Measure area and stain of each compartment; reads the slide's tissue once more."""
-    from histo.geometry import Region
-    from histo.pipeline.measure import CORE_PX, pixel_edges, stain_histograms, survey_lookup
-    from histo.tiles import tile_grid
+    from histo.pipeline.measure import CORE_PX, pixel_edges
+    from histo.tiles import Tile, tile_grid
 
     um, words = place.pixel_size_um, compartments.words
     areas = {
@@ -229,26 +231,41 @@ def _measured(
     shape = place.slide.grid_shape(um)
     tiles = tile_grid(shape, core_px=CORE_PX, halo_px=0, mask=counted > 0)
     edges = pixel_edges(place)
-    for number, tile in enumerate(tiles, 1):
-        rows, columns = survey_lookup(tile.core, place)
-        codes = counted[np.ix_(rows, columns)]
-        if not codes.any():
-            continue
-        box = _box(codes > 0)
-        core = tile.core
-        part = Region(core.y + box[0].start, core.x + box[1].start, *codes[box].shape)
-        planes = place.planes(place.slide.read(part, um))
-        for code, word in enumerate(words, 1):
-            where = codes[box] == code
-            if where.any():
-                found = stain_histograms(place, planes, edges, where=where)
+
+    def measure(tile: Tile) -> dict[int, dict[str, Histogram]]:
+        return _tile_stains(place, counted, edges, tile.core)
+
+    with closing(in_order(measure, tiles)) as found:
+        for number, stains in enumerate(found, 1):
+            for code, histograms in stains.items():
+                word = words[code - 1]
                 former = areas[word].histograms
-                areas[word] = replace(
-                    areas[word],
-                    histograms={n: former[n] + h if n in former else h for n, h in found.items()},
-                )
-        progress("compartments", number / len(tiles))
+                summed = {n: former[n] + h if n in former else h for n, h in histograms.items()}
+                areas[word] = replace(areas[word], histograms=summed)
+            progress("compartments", number / len(tiles))
     return areas
+
+
+def _tile_stains(
+    place: Workplace,
+    counted: npt.NDArray[np.uint8],
+    edges: npt.NDArray[np.float64],
+    core: Region,
+) -> dict[int, dict[str, Histogram]]:
+    """Read a tile, and count its pixels by stain for every compartment that it holds."""
+    from histo.pipeline.measure import stain_histograms, survey_lookup
+
+    codes = counted[np.ix_(*survey_lookup(core, place))]
+    if not codes.any():
+        return {}
+    box = _box(codes > 0)
+    part = Region(core.y + box[0].start, core.x + box[1].start, *codes[box].shape)
+    planes = place.planes(place.slide.read(part, place.pixel_size_um))
+    return {
+        int(code): stain_histograms(place, planes, edges, where=codes[box] == code)
+        for code in np.unique(codes[box])
+        if code
+    }
 
 
 def _box(mask: npt.NDArray[np.bool_]) -> tuple[slice, slice]:
