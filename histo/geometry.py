@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 __all__ = ["Region"]
 
 
@@ -88,3 +91,26 @@ class Region:
     def expand(self, px: int) -> Region:
         """Return the region grown by ``px`` pixels on every side."""
         return Region(self.y - px, self.x - px, self.height + 2 * px, self.width + 2 * px)
+
+    def on_grid(
+        self, zoom: float, shape: tuple[int, int]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Return in which row and column of another grid each row and column has its centre.
+
+        Parameters
+        ----------
+        zoom : float
+            Size of these pixels over that of the other grid's.
+        shape : (int, int)
+            Of the other grid; what lies beyond it goes to its last row and column.
+
+        Returns
+        -------
+        rows : int64 (height,)
+        columns : int64 (width,)
+        """
+        rows, columns = (
+            np.minimum(((start + np.arange(n) + 0.5) * zoom).astype(np.int64), extent - 1)
+            for start, n, extent in zip((self.y, self.x), self.shape, shape, strict=True)
+        )
+        return rows, columns

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import unicodedata
 from collections import Counter
@@ -21,6 +20,7 @@ from histo.errors import ResultError
 from histo.metrics import Metric
 from histo.metrics.lung import animal_lung_metrics, incidence_metric
 from histo.pipeline.files import LUNG_FILES
+from histo.pipeline.lung import read_lung_areas
 from histo.region import LungAreas
 from histo.slide import slide_name
 
@@ -332,8 +332,8 @@ def _read_areas(folder: Path, panel: str) -> LungAreas:
     if not path.is_file():
         raise ResultError(f"is no lung (panel {panel}); run it with --panel lung-he")
     try:
-        return LungAreas.from_dict(json.loads(path.read_text(encoding="utf-8"))["areas"])
-    except (OSError, ValueError, KeyError, TypeError, ResultError) as error:
+        return read_lung_areas(folder)
+    except ResultError as error:
         raise ResultError(f"has a damaged {path.name}; run it again with --force") from error
 
 

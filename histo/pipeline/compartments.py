@@ -206,11 +206,8 @@ def _modelled(
     # A pixel more on every side: no cell of the window may fall between the two grids.
     tissue = ndi.binary_dilation(at_map_size(window.astype(np.float32), maps.shape, um) > 0.25)
     found = find_compartments(model, maps, np.asarray(tissue))
-    rows, columns = (
-        np.minimum(((np.arange(n) + 0.5) * um / MAP_UM).astype(np.int64), extent - 1)
-        for n, extent in zip(window.shape, found.shape, strict=True)
-    )
-    return model.classes, found[np.ix_(rows, columns)]
+    whole = Region(0, 0, *window.shape)
+    return model.classes, found[np.ix_(*whole.on_grid(um / MAP_UM, found.shape))]
 
 
 def _measured(

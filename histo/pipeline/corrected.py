@@ -217,16 +217,14 @@ def rewrite_result(
     }
     window = read_window(folder, corrected.corrections.regions_um)
     space = space_of(corrected.cells, found.panel, corrected.thresholds, window, found.divided)
-    lung = _lung(folder, found.panel)
-    metrics = (*corrected.metrics, *space, *lung)
-    result = SlideResult(corrected.cells, metrics, corrected.areas, manifest)
+    is_lung = found.panel.regions == "lung"
     logs = sorted(path.name for path in folder.glob("edits*.jsonl"))
     keep = [
         LABELS,
         OUTLINES,
         VIEWS,
         WINDOW,
-        *(LUNG_FILES if lung else ()),
+        *(LUNG_FILES if is_lung else ()),
         *logs,
         *([FOUND] if corrected.corrections else []),
     ]
@@ -234,6 +232,9 @@ def rewrite_result(
         if corrected.corrections and not (partial / FOUND).is_dir():
             for name in _TABLES:
                 take_over(folder / name, partial / FOUND / name)
+        lung = _lung(folder, partial, corrected, manifest) if is_lung else ()
+        metrics = (*corrected.metrics, *space, *lung)
+        result = SlideResult(corrected.cells, metrics, corrected.areas, manifest)
         write_calls(
             partial,
             result,
@@ -250,13 +251,13 @@ def rewrite_result(
     return result
 
 
-def _lung(folder: Path, panel: Panel) -> tuple[Metric, ...]:
-    """Return what was stored of a lung; edits of cells do not change it."""
-    if panel.regions != "lung":
-        return ()
-    from histo.pipeline.lung import read_lung
+def _lung(
+    folder: Path, partial: Path, corrected: Corrected, manifest: Mapping[str, Any]
+) -> tuple[Metric, ...]:
+    """Write what is known of a lung without excluded regions; other edits do not change it."""
+    from histo.pipeline.lung import correct_lung
 
-    return read_lung(folder)
+    return correct_lung(folder, partial, corrected.corrections.regions_um, manifest["slide"])
 
 
 def set_edits_aside(folder: Path, partial: Path) -> tuple[dict[str, Any], tuple[str, ...]]:

@@ -27,8 +27,8 @@ COMPARTMENT_FILES = ("compartments.npz", "compartments.json", "regions.geojson")
 
 COMPARTMENT_PICTURE = "compartments.png"
 
-LUNG_FILES = ("lung.json", "foci.csv", "regions.geojson", "lung.png")
-"""What a panel for lungs adds: areas, foci, annotations for QuPath, a picture."""
+LUNG_FILES = ("lung.json", "foci.csv", "regions.geojson", "lung.png", "lung_maps.npz")
+"""What a panel for lungs adds: areas, foci, annotations for QuPath, a picture, and its maps."""
 
 FOUND = "found"
 """Where an edited result keeps the cells and areas as the machine found them."""

@@ -1,30 +1,35 @@
-"""Metastasis in a lung section: found once a slide, its areas kept for the metrics."""
+"""Metastasis in a lung section: found once a slide, kept so that regions can be left out later."""
 
 from __future__ import annotations
 
 import json
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from histo.errors import ResultError
+from histo.geometry import Region
 from histo.metrics import Metric
 from histo.metrics.lung import lung_metrics
-from histo.pipeline.files import LUNG_FILES
+from histo.pipeline.files import LUNG_FILES, level0_um
 from histo.region import LUNG_CODES, LungAreas, LungSection, find_lung, foci_table
+from histo.region.foci import FociRules, Focus, Refused
 from histo.results import Annotation, draw_lung, mask_rings, write_annotations, write_png
 from histo.stain import WhitePoint
 
 if TYPE_CHECKING:
     from histo.pipeline.measure import Workplace
 
-__all__ = ["read_lung", "save_lung"]
+__all__ = ["correct_lung", "read_lung_areas", "save_lung"]
 
-_AREAS, _FOCI, _REGIONS, _PICTURE = LUNG_FILES
+_AREAS, _FOCI, _REGIONS, _PICTURE, _MAPS = LUNG_FILES
 #: Coarser pictures do not show septa.
 _FINEST_UM, _COARSEST_UM = 4.0, 5.0
 #: At coarser pixels nuclei come out too large and too few to tell tumour from lymphocytes by them.
@@ -44,7 +49,7 @@ def save_lung(folder: Path, place: Workplace, cells: pd.DataFrame) -> tuple[Metr
     Parameters
     ----------
     folder : Path
-        Gets ``lung.json``, ``foci.csv``, ``regions.geojson`` and ``lung.png``.
+        Gets `LUNG_FILES`.
     place : Workplace
         A brightfield slide.
     cells : DataFrame
@@ -67,19 +72,56 @@ def save_lung(folder: Path, place: Workplace, cells: pd.DataFrame) -> tuple[Metr
         cells=counted if place.pixel_size_um <= _CELLS_UM else None,
         artefacts=artefacts,
     )
-    areas = LungAreas.of(section)
-    content = {"areas": areas.to_dict(), "refused": [asdict(one) for one in section.refused]}
-    (folder / _AREAS).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    foci_table(section.foci).to_csv(folder / _FOCI, index=False, encoding="utf-8-sig")
     slide = place.slide
-    annotations = _annotations(section)
-    write_annotations(folder / _REGIONS, annotations, slide.pixel_size_yx_um, slide=slide.name)
+    np.savez_compressed(folder / _MAPS, codes=section.codes, labels=section.labels)
     write_png(folder / _PICTURE, draw_lung(picture, section, title=slide.name))
-    return lung_metrics(areas)
+    return _write(folder, section, section, slide.name, slide.pixel_size_yx_um)
 
 
-def read_lung(folder: Path) -> tuple[Metric, ...]:
-    """Return the metrics of a lung section that `save_lung` stored.
+def correct_lung(
+    source: Path,
+    folder: Path,
+    regions_um: Sequence[npt.NDArray[np.float64]],
+    slide: Mapping[str, Any],
+) -> tuple[Metric, ...]:
+    """Write areas and foci anew, without regions that were excluded by hand.
+
+    Maps and picture stay as they were found.
+
+    Parameters
+    ----------
+    source : Path
+        The result, with or without such regions so far.
+    folder : Path
+        Gets the files.
+    regions_um : sequence of float64 (N, 2)
+        Vertices (y, x) in µm.
+    slide : mapping
+        ``slide`` of the manifest.
+
+    Returns
+    -------
+    tuple of Metric
+
+    Raises
+    ------
+    ResultError
+        If a file is missing or damaged.
+    """
+    found = _read_section(source)
+    if found is None:
+        if len(regions_um):
+            raise ResultError(
+                f"{source.name}: its lung was found by a version that kept no maps, so that no "
+                "region can be left out; run the slide again with --force."
+            )
+        return lung_metrics(read_lung_areas(source))
+    left = found.without(regions_um) if len(regions_um) else found
+    return _write(folder, left, found, str(slide["name"]), level0_um(slide))
+
+
+def read_lung_areas(folder: Path) -> LungAreas:
+    """Return the areas of a lung section, without regions that were excluded by hand.
 
     Raises
     ------
@@ -88,12 +130,65 @@ def read_lung(folder: Path) -> tuple[Metric, ...]:
     """
     try:
         content = json.loads((folder / _AREAS).read_text(encoding="utf-8"))
-        return lung_metrics(LungAreas.from_dict(content["areas"]))
+        return LungAreas.from_dict(content["areas"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ResultError(
-            f"{folder.name}: {_AREAS} is missing or damaged ({type(error).__name__}); run the "
-            "slide again with --force."
-        ) from error
+        raise _damaged(folder, error) from error
+
+
+def _write(
+    folder: Path,
+    section: LungSection,
+    found: LungSection,
+    name: str,
+    level0: tuple[float, float],
+) -> tuple[Metric, ...]:
+    """Write areas, foci and annotations of a section, and what was found before corrections."""
+    areas = LungAreas.of(section)
+    content = {
+        "areas": areas.to_dict(),
+        "refused": [asdict(one) for one in section.refused],
+        "found": {
+            "pixel_size_um": found.pixel_size_um,
+            "rules": asdict(found.rules),
+            **{
+                kind: [asdict(one) for one in getattr(found, kind)]
+                for kind in ("foci", "small", "refused")
+            },
+        },
+    }
+    (folder / _AREAS).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    foci_table(section.foci).to_csv(folder / _FOCI, index=False, encoding="utf-8-sig")
+    write_annotations(folder / _REGIONS, _annotations(section), level0, slide=name)
+    return lung_metrics(areas)
+
+
+def _read_section(folder: Path) -> LungSection | None:
+    """Return the section as it was found, without its tubes; None where no maps were kept."""
+    if not (folder / _MAPS).is_file():
+        return None
+    try:
+        found = json.loads((folder / _AREAS).read_text(encoding="utf-8"))["found"]
+        with (folder / _MAPS).open("rb") as stream, np.load(stream) as stored:
+            codes, labels = stored["codes"], stored["labels"]
+        return LungSection(
+            float(found["pixel_size_um"]),
+            codes,
+            labels,
+            tuple(Focus(**one) for one in found["foci"]),
+            tuple(Focus(**one) for one in found["small"]),
+            tuple(Refused(**one) for one in found["refused"]),
+            (),
+            FociRules(**found["rules"]),
+        )
+    except (OSError, KeyError, ValueError, TypeError, BadZipFile, EOFError, zlib.error) as error:
+        raise _damaged(folder, error) from error
+
+
+def _damaged(folder: Path, error: Exception) -> ResultError:
+    return ResultError(
+        f"{folder.name}: what is known of its lung is missing or damaged "
+        f"({type(error).__name__}); run the slide again with --force."
+    )
 
 
 def _picture(
@@ -107,16 +202,10 @@ def _picture(
     um, spoilt = survey.pixel_size_um, survey.artefacts > 0
     if um <= _COARSEST_UM:
         return survey.picture, spoilt, um
-    from histo.geometry import Region
-
     fine = place.slide.working_pixel_size(_FINEST_UM)
-    shape = place.slide.grid_shape(fine)
-    rows, columns = (
-        np.minimum(((np.arange(n) + 0.5) * fine / um).astype(np.int64), extent - 1)
-        for n, extent in zip(shape, spoilt.shape, strict=True)
-    )
-    picture = place.slide.read(Region(0, 0, *shape), fine)
-    return np.asarray(picture, np.uint8), spoilt[np.ix_(rows, columns)], fine
+    whole = Region(0, 0, *place.slide.grid_shape(fine))
+    below = np.ix_(*whole.on_grid(fine / um, spoilt.shape))
+    return np.asarray(place.slide.read(whole, fine), np.uint8), spoilt[below], fine
 
 
 def _annotations(section: LungSection) -> list[Annotation]:

@@ -377,15 +377,9 @@ def survey_lookup(
     core: Region, place: Workplace
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Return the survey's row of each row of a core, and its column of each column."""
-    scale = place.pixel_size_um / place.survey.pixel_size_um
-    rows, columns = (
-        np.minimum(((np.arange(start, start + length) + 0.5) * scale).astype(np.int64), extent - 1)
-        for start, length, extent in (
-            (core.y, core.height, place.survey.tissue.shape[0]),
-            (core.x, core.width, place.survey.tissue.shape[1]),
-        )
-    )
-    return rows, columns
+    survey = place.survey
+    height, width = survey.tissue.shape
+    return core.on_grid(place.pixel_size_um / survey.pixel_size_um, (height, width))
 
 
 def _block_means(

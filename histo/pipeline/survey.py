@@ -252,13 +252,7 @@ def _is_tissue_too(slide: Slide, tissue: npt.NDArray[np.bool_], um: float, *, ch
 
 def _cut(mask: npt.NDArray[np.bool_], place: Region, zoom: float) -> npt.NDArray[np.bool_]:
     """Return a part of a mask on a grid whose pixels are `zoom` of the mask's wide."""
-    rows, columns = (
-        np.minimum(((start + np.arange(n) + 0.5) * zoom).astype(int), limit - 1)
-        for start, n, limit in zip(
-            (place.y, place.x), (place.height, place.width), mask.shape, strict=True
-        )
-    )
-    return mask[np.ix_(rows, columns)]
+    return mask[np.ix_(*place.on_grid(zoom, mask.shape))]
 
 
 def _nuclear_range(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -106,6 +107,47 @@ class LungSection:
     def lesion_um2(self) -> float:
         """Area of the foci that count, µm²."""
         return float(sum(focus.area_um2 for focus in self.foci))
+
+    def without(self, regions_um: Sequence[npt.ArrayLike]) -> LungSection:
+        """Return the section as if there were nothing in some polygons.
+
+        A focus half or more of which lies in them is left out whole, of others the rest counts;
+        their nuclei are then those of the same share of the area.
+
+        Parameters
+        ----------
+        regions_um : sequence of float (N, 2)
+            Vertices (y, x) in µm.
+
+        Returns
+        -------
+        LungSection
+        """
+        um = self.pixel_size_um
+        kept = shapes.without_regions(np.ones(self.codes.shape, bool), um, regions_um)
+        before = np.bincount(self.labels.ravel(), minlength=2)
+        left = np.bincount(self.labels[kept], minlength=len(before)) / np.maximum(before, 1)
+        kept &= (left > 0.5)[self.labels] | (self.labels == 0)
+        every = [
+            _cut(focus, float(left[focus.focus_id]))
+            for focus in (*self.foci, *self.small)
+            if left[focus.focus_id] > 0.5
+        ]
+        foci = tuple(focus for focus in every if counts_as_focus(focus, self.rules))
+        small = tuple(focus for focus in every if not counts_as_focus(focus, self.rules))
+        middle = [tuple(int(at / um) for at in (one.y_um, one.x_um)) for one in self.refused]
+        refused = tuple(one for one, at in zip(self.refused, middle, strict=True) if kept[at])
+        codes = np.where(kept, self.codes, 0).astype(np.uint8)
+        labels = np.where(kept, self.labels, 0).astype(np.int32)
+        return replace(self, codes=codes, labels=labels, foci=foci, small=small, refused=refused)
+
+
+def _cut(focus: Focus, share: float) -> Focus:
+    if share == 1:
+        return focus
+    nuclei = None if focus.nuclei is None else round(focus.nuclei * share)
+    area, diameter = focus.area_um2 * share, focus.diameter_um * math.sqrt(share)
+    return replace(focus, area_um2=area, diameter_um=diameter, nuclei=nuclei)
 
 
 def find_lung(

@@ -1,6 +1,7 @@
 """The panel for lungs: foci in every file of the result, and again without the slide."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -8,8 +9,13 @@ import pytest
 
 from histo.cli.demo import sample_slides
 from histo.errors import ResultError
+from histo.metrics import OD_EDGES, Histogram, SlideAreas
 from histo.pipeline import Settings, analyze_slide, recompute
+from histo.pipeline.lung import correct_lung, read_lung_areas
 from histo.results import read_region
+from histo.review import Review
+
+STAINS = ("hematoxylin", "eosin")
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +87,44 @@ def test_other_numbers_keep_the_lung(result):
     )
 
 
+def test_a_region_left_out_takes_its_foci_along(result, tmp_path):
+    folder, run = result
+    copy = tmp_path / "section"
+    shutil.copytree(folder, copy)
+    foci = pd.read_csv(copy / "foci.csv", encoding="utf-8-sig")
+    first, before = foci.iloc[0], values(run)
+    half = 0.8 * first.diameter_um
+    y, x = first.y_um, first.x_um
+    square = [
+        [y - half, x - half],
+        [y - half, x + half],
+        [y + half, x + half],
+        [y + half, x - half],
+    ]
+    review = Review.open(copy, reader="ann")
+    none = {name: Histogram(OD_EDGES, np.zeros(OD_EDGES.size - 1, np.int64)) for name in STAINS}
+    review.exclude(square, SlideAreas(1.0, 1.0, 0.0, none))
+    after = values(recompute(copy, {}))
+    assert after["lung_foci_count"] == before["lung_foci_count"] - 1
+    left = before["lung_foci_area_mm2"] - first.area_um2 / 1e6
+    assert after["lung_foci_area_mm2"] == pytest.approx(left)
+    lobe = before["lung_lobe_area_mm2"] - after["lung_lobe_area_mm2"]
+    assert first.area_um2 / 1e6 < lobe < 1.05 * (2 * half) ** 2 / 1e6
+    assert len(pd.read_csv(copy / "foci.csv", encoding="utf-8-sig")) == len(foci) - 1
+    assert len(read_lung_areas(copy).foci_um2) == len(foci) - 1  # what animals are pooled from
+    Review.open(copy, reader="ann").undo()
+    assert values(recompute(copy, {})) == pytest.approx(before, nan_ok=True)
+
+
+def test_a_result_without_maps_says_so_only_when_a_region_is_left_out(result, tmp_path):
+    copy = tmp_path / "section"
+    shutil.copytree(result[0], copy)
+    (copy / "lung_maps.npz").unlink()
+    assert values(recompute(copy, {})) == pytest.approx(values(result[1]), nan_ok=True)
+    with pytest.raises(ResultError, match="--force"):
+        correct_lung(copy, copy, [np.zeros((3, 2))], {})
+
+
 def test_the_foci_are_printed(result, capsys):
     from histo.batch import recompute_folder
     from histo.cli.report import print_summary
@@ -92,10 +136,8 @@ def test_the_foci_are_printed(result, capsys):
 
 
 def test_a_lost_file_is_named(result, tmp_path):
-    import shutil
-
     copy = tmp_path / "section"
     shutil.copytree(result[0], copy)
     (copy / "lung.json").write_text("{}")
-    with pytest.raises(ResultError, match=r"lung\.json is missing or damaged"):
+    with pytest.raises(ResultError, match="its lung is missing or damaged"):
         recompute(copy, {})
