@@ -27,7 +27,7 @@ sys.path.insert(0, str(RECIPES / "nuclei-brightfield" / "recipe"))
 
 from layout import from_source
 from render import Renderer
-from sources import Source, _diameter, _smooth_masks, cut_nuclei, load_sources
+from sources import Source, _diameter, _smooth_masks, load_sources
 
 from histo.nuclei import load_model
 from histo.panel import load_panel
@@ -101,7 +101,7 @@ def sections(data: Path, work: Path, looks: int) -> dict[str, list[RegionLesson]
     """Render and measure every field in several looks; those that are there are read."""
     work.mkdir(parents=True, exist_ok=True)
     sources = load_sources(data)
-    renderer = Renderer(sources, cut_nuclei(sources), seed=1, side_px=SIDE)
+    renderer = Renderer(sources, seed=1, side_px=SIDE)
     lessons: dict[str, list[RegionLesson]] = {}
     for number, (name, (source, tissue)) in enumerate(fields(data).items()):
         for look in range(looks):

@@ -4,7 +4,8 @@ Trains the network anew without one ingredient after the other, each for the sam
 scores it on the annotated images (DATA holds evaluate/ and train/). Tiles are half as wide as those
 of the shipped model, so that a run takes minutes on two cores; a few hundred steps are too few to
 find nuclei at all. Twice with everything, with two seeds: their difference is the noise that a
-figure must exceed to mean something. What is done already in the folder is not done again, so the
+figure must exceed to mean something. With ``--start`` the training goes on from given weights, which
+tells small differences from noise sooner. What is done already in the folder is not done again, so the
 run can be stopped at any time. Prints F1 at IoU 0.5 in Markdown.
 """
 
@@ -36,7 +37,8 @@ def train_without(name: str | None, seed: int, options: argparse.Namespace) -> P
         command = [sys.executable, str(Path(__file__).with_name("train.py"))]
         command += [str(options.data / "train"), "--work", str(work), "--seed", str(seed)]
         command += ["--steps", str(options.steps), "--threads", str(options.threads)]
-        command += ["--side", str(options.side)]
+        command += ["--side", str(options.side), "--rate", str(options.rate)]
+        command += ["--start", str(options.start)] if options.start else []
         command += ["--without", name] if name else []
         subprocess.run(command, check=True, stdout=sys.stderr)
     return work / "weights.pt"
@@ -73,6 +75,8 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("ablation"))
     parser.add_argument("--only", nargs="+", default=[*INGREDIENTS, *MIX], help="ingredients")
     parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--start", type=Path, help="weights.pt to begin with; a rate of 1e-3 fits")
     parser.add_argument("--side", type=int, default=128, help="side of the tiles, px")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()

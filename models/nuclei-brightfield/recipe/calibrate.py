@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 from render import Renderer, Tile
-from sources import cut_nuclei, load_sources
+from sources import load_sources
 
 from histo.nuclei import NucleiModel, load_model, read_card
 from histo.nuclei.positivity import fit_positivity
@@ -54,7 +54,7 @@ def main() -> None:
     model = load_model(options.model)
     sources = load_sources(options.data)
     without = frozenset({"histology", "blank"})
-    renderer = Renderer(sources, cut_nuclei(sources), seed=23, without=without)
+    renderer = Renderer(sources, seed=23, without=without)
     found = [nuclei_of(renderer.draw_ihc(), model) for _ in range(options.tiles)]
     half = options.tiles // 2
     seen, dab, truth = (np.concatenate(part) for part in zip(*found[:half], strict=True))

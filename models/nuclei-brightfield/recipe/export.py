@@ -17,7 +17,7 @@ import torch
 import yaml
 from fluorescence import FluorescenceRenderer
 from render import Renderer
-from sources import cut_nuclei, load_sources
+from sources import load_sources
 
 from histo.nuclei.inference import activation_ranges
 from histo.nuclei.network import OUTPUTS, NucleiNet
@@ -33,7 +33,7 @@ def renderer(data: Path, fluorescence: bool, seed: int) -> Renderer | Fluorescen
     sources = load_sources(data)
     if fluorescence:
         return FluorescenceRenderer(sources, seed=seed)
-    return Renderer(sources, cut_nuclei(sources), seed=seed)
+    return Renderer(sources, seed=seed)
 
 
 def tensors(folder: Path, net: NucleiNet, rgb: np.ndarray) -> list[dict[str, Any]]:

@@ -28,7 +28,7 @@ class Layout:
     float32 (S, S), what a lower nucleus adds where an upper one covers it; ``structure``
     float32 (S, S, 2) of 0-1, real cytoplasm and membrane signal, or None. ``nest`` float32
     (S, S), 1 in epithelial nests, and ``kinds`` int8 (N + 1,), the `KINDS` of each label,
-    where a layout knows them.
+    where a layout knows them. ``stained`` says that ``chroma`` is real haematoxylin.
     """
 
     labels: np.ndarray
@@ -38,6 +38,7 @@ class Layout:
     diameter_px: float
     nest: np.ndarray | None = None
     kinds: np.ndarray | None = None
+    stained: bool = False
 
 
 #: What a nucleus is: unknown, epithelial, spindle, lymphocyte.

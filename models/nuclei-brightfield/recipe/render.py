@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from eosin import eosin_tissue, red_cells
 from layout import KINDS, Layout, collage, from_source, label_means, take_tile
 from skimage.segmentation import expand_labels
-from sources import Nucleus, Source
+from sources import Source, cut_nuclei
 from textures import TextureBank, smooth_noise
 from tissue import packed
 
@@ -26,6 +27,8 @@ __all__ = ["Renderer", "Tile"]
 HEMATOXYLIN = np.array(
     [[0.65, 0.70, 0.29], [0.55, 0.76, 0.33], [0.76, 0.60, 0.25], [0.84, 0.50, 0.20]]
 )
+# In H&E nuclei hold eosin as well, and scanners show them purple.
+PURPLE = np.array([[0.65, 0.70, 0.29], [0.55, 0.76, 0.33], [0.56, 0.72, 0.41], [0.46, 0.77, 0.44]])
 DAB = np.array([[0.27, 0.57, 0.78], [0.38, 0.57, 0.73], [0.48, 0.58, 0.66], [0.24, 0.50, 0.83]])
 RED = np.array([[0.21, 0.85, 0.48], [0.12, 0.90, 0.42], [0.25, 0.78, 0.58]])
 EOSIN = np.array([[0.09, 0.97, 0.18], [0.17, 0.93, 0.32], [0.22, 0.80, 0.56], [0.26, 0.78, 0.48]])
@@ -51,6 +54,9 @@ INGREDIENTS = (
     "brown_tissue",  # brown in cytoplasm, membranes and between cells
     "bodies",  # cytoplasm of single cells, blue and brown
     "dark_fibres",  # stroma as blue as nuclei
+    "rims",  # a darker or paler line where nuclei end, and between those that touch
+    "chromatin",  # nuclei cut out of sections stained with haematoxylin, beside fluorescent ones
+    "eosin_between",  # eosin painted between nuclei of sections that have haematoxylin alone
     "specks",  # pigment and dirt
     "tissue_eosin",  # cytoplasm and stroma of real H&E: granular, clear, purple; fibres; blood
     "scanner",  # stretched contrast, sharpening, saturation
@@ -89,8 +95,6 @@ class Renderer:
     Parameters
     ----------
     sources : list of Source
-    nuclei : list of Nucleus
-        Single nuclei for collages.
     seed : int
     side_px : int
         Side of a tile.
@@ -101,7 +105,6 @@ class Renderer:
     def __init__(
         self,
         sources: list[Source],
-        nuclei: list[Nucleus],
         *,
         seed: int,
         side_px: int = 256,
@@ -114,7 +117,8 @@ class Renderer:
         self.side_px = side_px
         self.without = without
         self.mix = {kind: part for kind, part in MIX.items() if kind not in without}
-        self.nuclei = nuclei
+        self.nuclei = cut_nuclei(sources)
+        self.stained_nuclei = cut_nuclei(sources, kind="histology")
         self.by_kind = {
             kind: [s for s in sources if s.kind == kind]
             for kind in ("culture", "tissue", "histology")
@@ -169,7 +173,11 @@ class Renderer:
         rng, side = self.rng, self.side_px
         if kind in ("collage", "packed"):
             lay = collage if kind == "collage" else packed
-            return lay(rng, self.nuclei, side, diameter_px)
+            stained = self._has("chromatin", 0.5)
+            nuclei = self.stained_nuclei if stained else self.nuclei
+            layout = lay(rng, nuclei, side, diameter_px)
+            layout.stained = stained
+            return layout
         if kind == "blank":
             empty = np.zeros((side, side), np.float32)
             return Layout(empty.astype(np.int32), empty + 1, empty, None, diameter_px)
@@ -187,16 +195,22 @@ class Renderer:
         darker[2:] = rng.uniform(1.0, 2.0, 2)  # spindles and lymphocytes hold dense chromatin
         amplitude = np.maximum(amplitude * darker[kinds], 0.07)
         amplitude[0] = 0
-        contrast = rng.uniform(0, 0.9)
+        # Real chromatin needs less painting.
+        contrast = rng.uniform(0.4, 1.2) if layout.stained else rng.uniform(0, 0.9)
+        painted = 0.4 if layout.stained else 1.0
         body = 1 + contrast * (layout.chroma - 1)
         grain = self.bank.draw("grain", rng, self.side_px) - 0.5
-        body *= 1 + rng.uniform(0, 0.9) * grain
-        if self._has("clumps", 0.35):  # dark grains of chromatin, holes nearly as pale as glass
+        body *= 1 + rng.uniform(0, 0.9) * painted * grain
+        if self._has(
+            "clumps", 0.35 * painted
+        ):  # dark grains of chromatin, holes nearly as pale as glass
             clumps = self.bank.draw("grain", rng, self.side_px) - rng.uniform(0.35, 0.6)
             clumped = (rng.random(n) < rng.choice([0.4, 1]))[labels]
             body *= np.where(clumped, np.clip(1 + rng.uniform(0.8, 2) * clumps, 0.3, 2), 1)
+        if self._has("rims", 0.4):  # a thin dark membrane, or a pale slit between neighbours
+            body *= 1 + rng.uniform(-0.4, 0.5) * np.exp(-distance / rng.uniform(0.7, 1.4))
         # Vesicular nuclei: a dark rim, a pale middle, dark nucleoli.
-        share = rng.choice([0, 0.3, 0.9]) * self._has("vesicular", 1)
+        share = rng.choice([0, 0.3, 0.9]) * self._has("vesicular", painted)
         share = share * np.array([1, 1.3, 0.4, 0.1])[kinds]
         vesicular = (rng.random(n) < share) * rng.uniform(0.2, 1, n)
         rim_px = max(1.0, rng.uniform(0.05, 0.11) * layout.diameter_px)
@@ -393,56 +407,25 @@ class Renderer:
         rng, labels = self.rng, layout.labels
         distance = border_distance(labels)
         hem = self._nuclear(layout, distance, strength=float(rng.uniform(0.15, 0.85)))
+        blue = _direction(rng, PURPLE, 0.04)
+        od = hem[..., None] * blue + self._tissue_od(layout, blue)
+        return self._finish(self._scan(od), labels, np.zeros(labels.shape, np.float32))
+
+    def _tissue_od(self, layout: Layout, blue: np.ndarray) -> np.ndarray:
+        """OD of what lies around nuclei in H&E, (S, S, 3); ``blue`` is haematoxylin's colour."""
+        rng, labels = self.rng, layout.labels
         if self._has("tissue_eosin", 0.75):
-            pink, bluish = self._eosin_tissue(layout)
+            pink, bluish = eosin_tissue(rng, self.bank, layout)
         else:
             pink = self._surroundings(layout) * rng.uniform(0.15, 0.6) + rng.uniform(0, 0.12)
             bluish = self._surroundings(layout) * rng.choice([0.02, 0.08, 0.2])
         if rng.random() < 0.25:
-            pink = np.maximum(pink, self._red_cells(layout) * rng.uniform(0.3, 0.8))
+            pink = np.maximum(
+                pink, red_cells(rng, labels, layout.diameter_px) * rng.uniform(0.3, 0.8)
+            )
         shade = np.where(labels > 0, rng.uniform(0.2, 0.9), 1).astype(np.float32)
-        od = (hem + bluish * shade)[..., None] * _direction(rng, HEMATOXYLIN[:3], 0.04)
-        od = od + (pink * shade)[..., None] * _direction(rng, EOSIN, 0.04)
-        return self._finish(self._scan(od), labels, np.zeros(labels.shape, np.float32))
-
-    def _eosin_tissue(self, layout: Layout) -> tuple[np.ndarray, np.ndarray]:
-        """Eosin and background haematoxylin: cytoplasm of a kind, fibres with cracks."""
-        rng, side, labels = self.rng, self.side_px, layout.labels
-        nest = layout.nest if layout.nest is not None else np.full((side, side), 0.5, np.float32)
-        kind = rng.choice(["granular", "clear", "purple"], p=[0.4, 0.2, 0.4])
-        grain = self.bank.draw("grain", rng, side)
-        cloud = self.bank.draw("cloud", rng, side)
-        if kind == "clear":
-            edges = self._walls(labels, layout.diameter_px)
-            cytoplasm = edges * rng.uniform(0.2, 0.5) + cloud * rng.uniform(0, 0.12)
-        else:
-            cytoplasm = rng.uniform(0.12, 0.5) * (0.6 + rng.uniform(0.1, 0.6) * grain + 0.3 * cloud)
-        purple = rng.uniform(0.06, 0.4) if kind == "purple" else rng.uniform(0, 0.06)
-        bluish = purple * nest * (0.4 + rng.uniform(0.2, 0.9) * grain + 0.4 * cloud)
-        fibre = self.bank.draw("fibre", rng, side)
-        stroma = rng.uniform(0.15, 0.7) * (0.4 + rng.uniform(0.2, 0.8) * fibre)
-        bluish = bluish + rng.uniform(0, 0.1) * (1 - nest) * fibre
-        pink = nest * cytoplasm + (1 - nest) * stroma
-        if rng.random() < 0.5:  # cracks along fibres and lumina, where glass shows
-            crack = np.clip(3 * (smooth_noise(rng, (side, side), rng.uniform(8, 50)) - 1.2), 0, 1)
-            crack = crack * (labels == 0)
-            pink, bluish = pink * (1 - crack), bluish * (1 - crack)
-        return pink.astype(np.float32), bluish.astype(np.float32)
-
-    def _walls(self, labels: np.ndarray, diameter_px: float) -> np.ndarray:
-        """Draw the borders halfway between neighbouring nuclei, 0-1."""
-        cells = expand_labels(labels, diameter_px * self.rng.uniform(0.8, 1.8))
-        return np.exp(-border_distance(cells) / self.rng.uniform(0.8, 2.0)) * (cells > 0)
-
-    def _red_cells(self, layout: Layout) -> np.ndarray:
-        rng = self.rng
-        plane = np.zeros(layout.labels.shape, np.float32)
-        middle = rng.uniform(0, self.side_px, 2)
-        for _ in range(int(rng.integers(10, 120))):
-            x, y = (int(v) for v in middle + rng.normal(0, 50, 2))
-            radius = max(2, int(0.5 * layout.diameter_px * rng.uniform(0.7, 1)))
-            cv2.circle(plane, (x, y), radius, float(rng.uniform(0.6, 1)), -1)
-        return _blur(plane * (layout.labels == 0), 0.8)
+        red = _direction(rng, EOSIN, 0.04)
+        return (bluish * shade)[..., None] * blue + (pink * shade)[..., None] * red
 
     def _histology(self, diameter_px: float) -> Tile:
         """Take a real stained field, its stains re-coloured."""
@@ -460,6 +443,10 @@ class Renderer:
             od = np.clip((amounts * scale) @ new + 0.6 * residual, 0, None)
         else:
             od = od * rng.uniform(0.6, 1.3)
+        if self._has("eosin_between", 0.6):  # most of these fields hold haematoxylin alone
+            ones = np.ones(labels.shape, np.float32)
+            layout = Layout(labels, ones, 0 * ones, None, diameter_px)
+            od = od + self._tissue_od(layout, HEMATOXYLIN[0])
         return self._finish(self._scan(od), labels, np.zeros(labels.shape, np.float32))
 
     # -- scanner and truth ------------------------------------------------------------

@@ -19,6 +19,9 @@ __all__ = ["Nucleus", "Source", "cut_nuclei", "load_sources"]
 #: Side of the pieces that large fields are cut into, px.
 PIECE = 470
 
+#: So many nuclei at most are cut out of one field: no field shall rule the others.
+MOST_OF_A_FIELD = 90
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -106,39 +109,47 @@ def _smooth_masks(labels: np.ndarray, *, sigma_px: float = 1.3) -> np.ndarray:
         area = int(mask.sum())
         if area < 25:
             continue
-        contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, 1)
-        largest = max(contours, key=cv2.contourArea)
-        hull = cv2.contourArea(cv2.convexHull(largest))
-        if cv2.contourArea(largest) < 0.86 * hull:
+        if area < 0.86 * _hull_area(mask):
             continue
         count += 1
         smooth[box][mask] = count
     return smooth
 
 
-def cut_nuclei(sources: list[Source], *, limit: int = 6000) -> list[Nucleus]:
-    """Cut single nuclei out of the culture sources, for collages of any density."""
+def _hull_area(mask: np.ndarray) -> float:
+    """Return the area of the smallest convex shape around a mask, px."""
+    points = np.argwhere(mask).astype(np.int32)
+    hull = cv2.convexHull(points)
+    # Pixels are squares about their centres: half a pixel more along the whole outline.
+    return cv2.contourArea(hull) + cv2.arcLength(hull, closed=True) / 2 + 1
+
+
+def cut_nuclei(sources: list[Source], *, kind: str = "culture", limit: int = 6000) -> list[Nucleus]:
+    """Cut single nuclei out of the sources of a kind, for layouts of any density.
+
+    Those of "histology" carry the chromatin of haematoxylin, those of "culture" that of a
+    fluorescent dye.
+    """
     nuclei: list[Nucleus] = []
     for source in sources:
-        if source.kind != "culture":
+        if source.kind != kind:
             continue
-        grey = source.image.max(-1).astype(np.float32)
-        floor = float(np.median(grey[source.labels == 0])) if (source.labels == 0).any() else 0.0
-        for label, box in enumerate(ndi.find_objects(source.labels)[:60], 1):
+        signal, least = _signal(source)
+        outside = signal[source.labels == 0]
+        floor = float(np.median(outside)) if outside.size else 0.0
+        for label, box in enumerate(ndi.find_objects(source.labels)[:MOST_OF_A_FIELD], 1):
             if box is None:
                 continue
-            height, width = (s.stop - s.start for s in box)
             at_edge = any(
                 s.start == 0 or s.stop == n for s, n in zip(box, source.labels.shape, strict=True)
             )
             mask = source.labels[box] == label
             area = int(mask.sum())
-            filled = area / float(height * width)
-            if at_edge or area < 150 or filled < 0.5:
+            if at_edge or area < 150 or area < 0.86 * _hull_area(mask):
                 continue
-            texture = grey[box] - floor
+            texture = signal[box] - floor
             mean = float(texture[mask].mean())
-            if mean < 4:
+            if mean < least:
                 continue
             nuclei.append(
                 Nucleus(
@@ -149,3 +160,10 @@ def cut_nuclei(sources: list[Source], *, limit: int = 6000) -> list[Nucleus]:
             )
     keep = np.random.default_rng(0).permutation(len(nuclei))[:limit]
     return [nuclei[i] for i in keep]
+
+
+def _signal(source: Source) -> tuple[np.ndarray, float]:
+    """Return how much dye lies in each pixel, and how much a nucleus must have at least."""
+    if source.kind == "histology":
+        return -np.log10(np.maximum(source.image, 1) / 255).mean(-1).astype(np.float32), 0.08
+    return source.image.max(-1).astype(np.float32), 4.0

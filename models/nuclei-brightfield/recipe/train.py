@@ -43,7 +43,7 @@ def render_forever(
     """Fill the pool, then replace its tiles, oldest first, as fast as they are used."""
     from fluorescence import FluorescenceRenderer
     from render import Renderer
-    from sources import cut_nuclei, load_sources
+    from sources import load_sources
 
     cv2.setNumThreads(1)
     filled, wanted = counts
@@ -55,8 +55,7 @@ def render_forever(
         renderer = FluorescenceRenderer(sources, seed=seed, side_px=options.side)
     else:
         without = frozenset(options.without)
-        nuclei = cut_nuclei(sources)
-        renderer = Renderer(sources, nuclei, seed=seed, side_px=options.side, without=without)
+        renderer = Renderer(sources, seed=seed, side_px=options.side, without=without)
     while True:
         if filled.value >= wanted.value:
             time.sleep(0.02)
