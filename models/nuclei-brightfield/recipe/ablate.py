@@ -4,9 +4,9 @@ Trains the network anew without one ingredient after the other, each for the sam
 scores it on the annotated images (DATA holds evaluate/ and train/). Tiles are half as wide as those
 of the shipped model, so that a run takes minutes on two cores; a few hundred steps are too few to
 find nuclei at all. Twice with everything, with two seeds: their difference is the noise that a
-figure must exceed to mean something. With ``--start`` the training goes on from given weights, which
-tells small differences from noise sooner. What is done already in the folder is not done again, so the
-run can be stopped at any time. Prints F1 at IoU 0.5 in Markdown.
+figure must exceed to mean something. With ``--start`` the training goes on from given weights,
+which tells small differences from noise sooner. What is done already in the folder is not done
+again, so the run can be stopped at any time. Prints F1 at IoU 0.5 in Markdown.
 """
 
 from __future__ import annotations
