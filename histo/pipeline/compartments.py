@@ -123,9 +123,7 @@ def divide_slide(
     drawn = is_drawn(regions)
     classes, codes = _drawn(place, regions) if drawn else _modelled(place, cells, window, regions)
     survey = place.survey
-    share = survey.valid.astype(np.float32)
-    if survey.region is not None:
-        share *= survey.region.coverage
+    share = survey.valid * survey.share
     codes = np.where(window, codes, 0).astype(np.uint8)
     if drawn and not ((codes > 0) & (share > 0)).any():
         raise AnnotationError(

@@ -17,9 +17,10 @@ from histo.geometry import Region
 from histo.metrics import Histogram, SlideAreas
 from histo.nuclei import NucleiModel, load_model, read_card
 from histo.panel import Panel
+from histo.pipeline.files import level0_um
 from histo.pipeline.measure import LABELS, Workplace, calls_brown
 from histo.pipeline.pictures import VIEWS
-from histo.pipeline.survey import Survey
+from histo.pipeline.survey import Survey, extent_in
 from histo.results import open_labels, read_manifest
 from histo.slide import Slide, open_slide
 from histo.stain import StainMatrix, WhitePoint
@@ -131,7 +132,8 @@ def _survey(folder: Path, manifest: Mapping[str, Any], panel: Panel) -> Survey:
     with np.load(folder / VIEWS, allow_pickle=False) as views:
         tissue, artefacts = views["tissue"], views["artefacts"]
     um = float(manifest["analysis"]["survey_pixel_size_um"])
-    survey = Survey(um, np.zeros((0, 0, 3), np.uint8), tissue, artefacts)
+    extent = extent_in(manifest["slide"]["shape_px"], level0_um(manifest["slide"]), um)
+    survey = Survey(um, np.zeros((0, 0, 3), np.uint8), tissue, artefacts, extent_px=extent)
     if panel.kind == "channels":
         low, high = manifest["analysis"]["nuclear_range"]
         return replace(survey, nuclear_range=(float(low), float(high)))

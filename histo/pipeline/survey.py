@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -32,7 +33,7 @@ from histo.tissue import (
 )
 from histo.tissue.texture import MAX_PIXEL_SIZE_UM
 
-__all__ = ["Survey", "sample_fields", "survey_slide", "with_reach"]
+__all__ = ["Survey", "extent_in", "sample_fields", "survey_slide", "with_reach"]
 
 #: Tissue is outlined at about this pixel size, coarser on slides beyond `MAX_SIDE_PX`.
 SURVEY_UM = 4.0
@@ -75,6 +76,8 @@ class Survey:
     tissue_assumed : bool
         Fluorescence: no glass is in view to tell tissue from, but nuclei are everywhere, so all
         was taken for tissue.
+    extent_px : (float, float), optional
+        The slide's own extent (Y, X) in these pixels: the last row and column reach beyond it.
     """
 
     pixel_size_um: float
@@ -88,6 +91,7 @@ class Survey:
     dab_od_shift: float | None = None
     region: DrawnRegion | None = None
     tissue_assumed: bool = False
+    extent_px: tuple[float, float] | None = None
 
     @property
     def valid(self) -> npt.NDArray[np.bool_]:
@@ -96,8 +100,18 @@ class Survey:
 
     def area_um2(self, mask: npt.NDArray[np.bool_]) -> float:
         """Return the area of a mask on the survey's grid, of its part in the region, in µm²."""
-        pixels = mask.sum() if self.region is None else self.region.coverage[mask].sum(dtype=float)
-        return float(pixels * self.pixel_size_um**2)
+        return float(self.share[mask].sum(dtype=float) * self.pixel_size_um**2)
+
+    @property
+    def share(self) -> npt.NDArray[np.float32]:
+        """How much of each pixel lies on the slide and in the region, 0-1."""
+        shape = self.tissue.shape
+        rows, columns = (
+            np.clip(extent - np.arange(n), 0, 1).astype(np.float32)
+            for extent, n in zip(self.extent_px or shape, shape, strict=True)
+        )
+        share = np.outer(rows, columns)
+        return share if self.region is None else share * self.region.coverage
 
 
 def survey_slide(
@@ -132,10 +146,24 @@ def survey_slide(
     drawn = None if region is None else DrawnRegion.on_slide(region, slide, um)
     picture = slide.read(Region(0, 0, *slide.grid_shape(um)), um)
     look = _survey_channels if panel.kind == "channels" else partial(_survey_stained, stains=stains)
-    survey = look(slide, panel, picture, um)
+    extent = extent_in(slide.shape, slide.pixel_size_yx_um, um)
+    survey = replace(look(slide, panel, picture, um), extent_px=extent)
     if drawn is None:
         return survey
     return replace(survey, tissue=survey.tissue & (drawn.coverage > 0), region=drawn)
+
+
+def extent_in(
+    shape: Sequence[int], side_um: tuple[float, float], pixel_size_um: float
+) -> tuple[float, float]:
+    """Return the extent (Y, X) of a slide in pixels of another size, not rounded.
+
+    Examples
+    --------
+    >>> extent_in((9, 16), (0.5, 0.5), 2.0)
+    (2.25, 4.0)
+    """
+    return shape[0] * side_um[0] / pixel_size_um, shape[1] * side_um[1] / pixel_size_um
 
 
 def _survey_stained(

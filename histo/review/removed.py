@@ -52,7 +52,6 @@ def removed_areas(run: Reopened, polygon_um: Floats, without: Sequence[Floats]) 
     within = _within(run, polygon_um)
     for one in without:
         within &= ~_within(run, one)
-    um2 = survey.pixel_size_um**2
     counted = {
         name: Histogram(one.edges, np.zeros_like(one.counts))
         for name, one in run.histograms.items()
@@ -60,9 +59,9 @@ def removed_areas(run: Reopened, polygon_um: Floats, without: Sequence[Floats]) 
     if counted and (within & place.survey.valid).any():
         _count(place, within, counted)
     return SlideAreas(
-        tissue_um2=float((within & survey.tissue).sum() * um2),
-        valid_um2=float((within & survey.valid).sum() * um2),
-        artefact_um2=float((within & survey.tissue & (survey.artefacts > 0)).sum() * um2),
+        tissue_um2=survey.area_um2(within & survey.tissue),
+        valid_um2=survey.area_um2(within & survey.valid),
+        artefact_um2=survey.area_um2(within & survey.tissue & (survey.artefacts > 0)),
         histograms=counted,
     )
 
