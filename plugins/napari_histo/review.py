@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 from qtpy.QtCore import QEvent, QSize, Qt, QTimer
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import (
     QCheckBox,
     QFileDialog,
@@ -27,6 +28,7 @@ from napari_histo.cutoffs import CutoffPanel
 from napari_histo.edit_list import EditList
 from napari_histo.gallery import Gallery, Tile
 from napari_histo.histogram import short_number
+from napari_histo.leaving import Leaving
 from napari_histo.runner import Job, Outcome
 from napari_histo.session import Session
 
@@ -59,6 +61,7 @@ class ReviewWidget(QWidget):
         self._saver = Job(self)
         self._saver.ended.connect(self._on_saved)
         self._saved: Review | None = None
+        self._leaving = Leaving(self, self._unsaved, self._save_now)
         self._quiet = QTimer(self)
         self._quiet.setSingleShot(True)
         self._quiet.timeout.connect(self._show_gallery)
@@ -141,6 +144,11 @@ class ReviewWidget(QWidget):
         """Return the size that Qt asks for."""
         return QSize(420, 820)
 
+    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802 (Qt's name)
+        """Watch the window that napari has put the widget into."""
+        super().showEvent(event)
+        self._leaving.watch()
+
     def event(self, event: QEvent | None) -> bool:
         """Let everything go when napari closes the widget: it takes it out of its dock."""
         if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
@@ -148,6 +156,7 @@ class ReviewWidget(QWidget):
         return bool(super().event(event))
 
     def _release(self) -> None:
+        self._leaving.release()
         self.cells.release()
         self._saver.close()
         self._quiet.stop()
@@ -311,6 +320,18 @@ class ReviewWidget(QWidget):
             except HistoError as error:
                 self._session.say(str(error))
         self._saved = None
+
+    def _unsaved(self) -> str:
+        review = self._session.review
+        return review.name if review is not None and self._session.unsaved else ""
+
+    def _save_now(self) -> bool:
+        try:
+            self._session.save()
+        except HistoError as error:
+            self._session.say(str(error))
+            return False
+        return True
 
     def _ask_to_save(self) -> bool:
         review = self._session.review

@@ -25,6 +25,19 @@ ROOT = Path(__file__).resolve().parents[2]
 PIXEL_SIZE_UM = 0.5
 
 
+@pytest.fixture(autouse=True)
+def _nobody_asks(request, monkeypatch):
+    """Windows of tests close without a question, which would wait for ever."""
+    if request.node.get_closest_marker("gui") is None:
+        return
+    monkeypatch.syspath_prepend(str(ROOT / "plugins"))
+    from napari_histo.leaving import Leaving
+    from qtpy.QtWidgets import QMessageBox
+
+    discard = QMessageBox.StandardButton.Discard
+    monkeypatch.setattr(Leaving, "ask", staticmethod(lambda parent, name: discard))
+
+
 @pytest.fixture
 def viewer(make_napari_viewer):
     """A real window in which napari knows the plugin."""

@@ -342,6 +342,30 @@ def test_a_region_is_excluded_and_a_cell_added_split_and_merged(review, viewer, 
     assert metric(review, "cell_count") < total
 
 
+def test_the_window_asks_before_it_closes_over_unsaved_work(review, viewer, analysed, qtbot):
+    from napari_histo.leaving import Leaving
+    from qtpy.QtWidgets import QMessageBox
+
+    button, asked = QMessageBox.StandardButton, []
+    window = viewer.window._qt_window
+
+    def close(answer):
+        Leaving.ask = staticmethod(lambda parent, name: asked.append(name) or answer)
+        window.close()
+        return not window.isVisible()
+
+    review._session.select(int(review._session.review.cells["cell_id"].iloc[0]))
+    review._session.review.delete([review._session.selected])
+    assert review._session.unsaved
+    assert not close(button.Cancel)
+    assert review._session.unsaved
+    before = (analysed[1] / "metrics.json").read_bytes()
+    assert close(button.Save)
+    assert asked == [review._session.review.name] * 2
+    assert not review._session.unsaved
+    assert (analysed[1] / "metrics.json").read_bytes() != before
+
+
 def test_closing_the_widget_gives_the_keys_back(review, viewer, qtbot):
     from qtpy.QtCore import Qt
 

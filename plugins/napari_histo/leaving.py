@@ -1,0 +1,73 @@
+"""A question before napari's window closes over work that is on no disk yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+
+from qtpy.QtCore import QEvent, QObject
+from qtpy.QtWidgets import QMainWindow, QMessageBox, QWidget
+
+__all__ = ["Leaving"]
+
+_BUTTONS = QMessageBox.StandardButton
+
+
+def _ask(parent: QWidget, name: str) -> QMessageBox.StandardButton:
+    return QMessageBox.question(
+        parent,
+        "Not saved",
+        f"The numbers and pictures of {name} lack what was changed. Save them first?",
+        _BUTTONS.Save | _BUTTONS.Discard | _BUTTONS.Cancel,
+        _BUTTONS.Save,
+    )
+
+
+class Leaving(QObject):
+    """Asks when the window of a widget is about to close: save, discard, or stay.
+
+    Parameters
+    ----------
+    widget : QWidget
+        Its window is watched once `watch` was called.
+    unsaved : callable
+        Returns the name of what is not saved, or nothing.
+    save : callable
+        Saves it before it returns; says whether that worked.
+    """
+
+    #: Asks the question; returns one of Save, Discard and Cancel.
+    ask: Callable[[QWidget, str], QMessageBox.StandardButton] = staticmethod(_ask)
+
+    def __init__(
+        self, widget: QWidget, unsaved: Callable[[], str], save: Callable[[], bool]
+    ) -> None:
+        super().__init__(widget)
+        self._widget, self._unsaved, self._save = widget, unsaved, save
+        self._window: QWidget | None = None
+
+    def watch(self) -> None:
+        """Watch the main window that the widget is in by now."""
+        window = self._widget.window()
+        if isinstance(window, QMainWindow) and window is not self._window:
+            self.release()
+            window.installEventFilter(self)
+            self._window = window
+
+    def release(self) -> None:
+        """Watch no window any more."""
+        if self._window is not None:
+            with suppress(RuntimeError):  # Qt may have deleted the window already
+                self._window.removeEventFilter(self)
+            self._window = None
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802 (Qt's name)
+        """Keep the window open when the reader wants to stay."""
+        if event.type() != QEvent.Type.Close or watched is not self._window:
+            return False
+        name = self._unsaved()
+        answer = self.ask(self._widget, name) if name else _BUTTONS.Discard
+        stays = answer == _BUTTONS.Cancel or (answer == _BUTTONS.Save and not self._save())
+        if stays:
+            event.ignore()
+        return stays
