@@ -32,7 +32,7 @@ help:
 	@echo "make demo   analyse the sample images and say where the results are"
 	@echo "make test   run the whole test suite"
 	@echo "make check  lint and type-check"
-	@echo "make validate DATA=FOLDER  print every figure of docs/validation.md and docs/performance.md"
+	@echo "make validate DATA=FOLDER  print most figures of docs/validation.md and docs/performance.md"
 	@echo "make clean  remove the environment and the demo's results"
 
 demo: $(VENV)/.installed

@@ -39,8 +39,9 @@ Thresholds = Annotated[
     typer.Option(
         "--threshold",
         metavar="MARKER=VALUE",
-        help="Fix a cut-off: foxp3=0.15, rankl=0.2,0.4,0.6 (1+, 2+, 3+), foxp3=auto, or "
-        "foxp3=learned. Can be given several times.",
+        help="Fix a cut-off: foxp3=0.15, rankl=0.2,0.4,0.6 (1+, 2+, 3+), "
+        "foxp3=auto (from each slide), foxp3=learned (by the model, brown nuclei), foxp3=panel. "
+        "Can be given several times.",
     ),
 ]
 
@@ -75,7 +76,9 @@ def run(
     pixel_size: Annotated[
         float | None,
         typer.Option(
-            "--pixel-size", metavar="UM", help="Micrometres per pixel, where the file is silent."
+            "--pixel-size",
+            metavar="UM",
+            help="Micrometres per pixel of all slides given, instead of what a file states.",
         ),
     ] = None,
     threshold: Thresholds = None,
@@ -102,7 +105,11 @@ def run(
         ),
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Redo slides that are finished and unchanged.")
+        bool,
+        typer.Option(
+            "--force",
+            help="Analyse finished slides again; corrections by hand are kept aside, not applied.",
+        ),
     ] = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -141,14 +148,18 @@ def run(
 
 @app.command()
 def metrics(
-    out: Annotated[Path, typer.Argument(help="A folder of results, or of one slide's.")],
+    out: Annotated[
+        Path,
+        typer.Argument(help="The output folder of histo run, or the folder of one slide in it."),
+    ],
     threshold: Thresholds = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Recompute calls and metrics with other thresholds; no pixel is read.
 
-    Without --threshold, each panel's own thresholds are used again.
+    Markers that are not named go back to their panel's thresholds: those given to histo run, or
+    saved in napari, are dropped.
 
     **Examples**
 
@@ -210,7 +221,7 @@ def evaluate(
 
     **Examples**
 
-    histo evaluate results truth -o evaluation --pixel-size 0.25
+    histo evaluate results truth --region regions -o evaluation --pixel-size 0.25
 
     histo evaluate results/slide_1 slide_1.geojson --pixel-size 0.25 --region roi.geojson
 
@@ -284,7 +295,9 @@ def train(
     pixel_size: Annotated[
         float | None,
         typer.Option(
-            "--pixel-size", metavar="UM", help="Micrometres per pixel, where the file is silent."
+            "--pixel-size",
+            metavar="UM",
+            help="Micrometres per pixel of all slides given, instead of what a file states.",
         ),
     ] = None,
     marker: Annotated[
@@ -308,7 +321,7 @@ def train(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Teach the nuclei model with your own corrected cells, in minutes.
+    """Teach the nuclei model of stained sections with your own corrected cells, in minutes.
 
     TRUTH is GeoJSON of QuPath (cells, detections, and what was drawn beside or over them), a
     label image of the size of the slide, or a result folder. In GeoJSON, an annotation of the
@@ -345,7 +358,8 @@ def train_regions(
         ),
     ],
     results: Annotated[
-        Path, typer.Option("--results", "-r", help="What histo run made of these slides.")
+        Path,
+        typer.Option("--results", "-r", help="The output folder of histo run for these slides."),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the new model.")],
     channel: Annotated[
@@ -355,9 +369,12 @@ def train_regions(
         ),
     ] = None,
     start: Annotated[
-        str | None, typer.Option(help="A region model of the same classes to go on from.")
+        str | None,
+        typer.Option(
+            help="A region model of the same classes to go on from, such as compartments."
+        ),
     ] = None,
-    steps: Annotated[int, typer.Option(help="How long to learn.")] = 300,
+    steps: Annotated[int, typer.Option(help="How long to learn; 300 take about a minute.")] = 300,
     seed: Annotated[int, typer.Option(help="Chooses the order of learning.")] = 1,
     force: Annotated[bool, typer.Option("--force", help="Replace a model made before.")] = False,
     json: Json = False,
@@ -402,7 +419,12 @@ def info(
 
 @app.command()
 def panels(json: Json = False) -> None:
-    """List the panels: what each looks for, and where its cut-offs lie."""
+    """List the panels: what each looks for, and where its cut-offs lie.
+
+    **Example**
+
+    histo panels
+    """
     from histo.cli.show import show_panels
 
     show_panels(json=json)
@@ -410,7 +432,12 @@ def panels(json: Json = False) -> None:
 
 @app.command()
 def models(json: Json = False) -> None:
-    """List the nuclei models, with version, pixel size and licence."""
+    """List the models for nuclei (--model) and for regions (--regions), with version and licence.
+
+    **Example**
+
+    histo models
+    """
     from histo.cli.show import show_models
 
     show_models(json=json)

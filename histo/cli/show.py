@@ -221,6 +221,8 @@ def _marker_text(panel: Panel, marker: Marker) -> str:
     values = marker.thresholds
     unit = "OD" if panel.quantity == "od" else "intensity"
     cut_offs = "automatic" if values is None else f"{unit} {', '.join(f'{v:g}' for v in values)}"
+    if marker.threshold_source == "learned":
+        cut_offs = "by the model; for numbers: " + cut_offs
     return f"{marker.name}: {marker.compartment} {marker.plane} {marker.statistic}, {cut_offs}"
 
 

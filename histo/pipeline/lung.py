@@ -72,7 +72,12 @@ def save_lung(folder: Path, place: Workplace, cells: pd.DataFrame) -> tuple[Metr
         cells=counted if place.pixel_size_um <= _CELLS_UM else None,
         artefacts=artefacts,
     )
-    slide = place.slide
+    region, slide = place.survey.region, place.slide
+    if region is not None:
+        whole = Region(0, 0, *section.codes.shape)
+        zoom = section.pixel_size_um / place.survey.pixel_size_um
+        below = np.ix_(*whole.on_grid(zoom, region.coverage.shape))
+        section = section.keeping(region.coverage[below] >= 0.5)
     np.savez_compressed(folder / _MAPS, codes=section.codes, labels=section.labels)
     write_png(folder / _PICTURE, draw_lung(picture, section, title=slide.name))
     return _write(folder, section, section, slide.name, slide.pixel_size_yx_um)

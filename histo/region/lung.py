@@ -123,11 +123,15 @@ class LungSection:
         -------
         LungSection
         """
+        every = np.ones(self.codes.shape, bool)
+        return self.keeping(shapes.without_regions(every, self.pixel_size_um, regions_um))
+
+    def keeping(self, kept: Mask) -> LungSection:
+        """Return the section as if there were something in a mask (Y, X) only; see `without`."""
         um = self.pixel_size_um
-        kept = shapes.without_regions(np.ones(self.codes.shape, bool), um, regions_um)
         before = np.bincount(self.labels.ravel(), minlength=2)
         left = np.bincount(self.labels[kept], minlength=len(before)) / np.maximum(before, 1)
-        kept &= (left > 0.5)[self.labels] | (self.labels == 0)
+        kept = kept & ((left > 0.5)[self.labels] | (self.labels == 0))
         every = [
             _cut(focus, float(left[focus.focus_id]))
             for focus in (*self.foci, *self.small)

@@ -16,6 +16,9 @@ __all__ = ["open_slide"]
 
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
+#: Stated and given pixel sizes further apart than this are not the same, rounded.
+_ROUNDING = 0.02
+
 _FORMATS = "TIFF, OME-TIFF, SVS, NDPI, QPTIFF, SCN, MRXS, VMS, BIF, DICOM, OME-Zarr, PNG or JPEG"
 
 
@@ -63,10 +66,21 @@ def open_slide(path: str | os.PathLike[str], *, pixel_size_um: float | None = No
     source = _open_source(given)
     pixel_size, notes = source.pixel_size, source.notes
     if pixel_size_um is not None:
+        stated = pixel_size
         pixel_size = PixelSize(float(pixel_size_um), float(pixel_size_um), "user")
         about_size = ("implausible_pixel_size", "anisotropic_pixels")
         notes = tuple(note for note in notes if note not in about_size)
+        if stated is not None and _differs(stated, pixel_size):
+            notes = (*notes, "pixel_size_replaced")
     return Slide(given, source, pixel_size, notes)
+
+
+def _differs(stated: PixelSize, given: PixelSize) -> bool:
+    """Say whether two pixel sizes are further apart than scanners round them."""
+    return any(
+        abs(a / b - 1) > _ROUNDING
+        for a, b in ((stated.y_um, given.y_um), (stated.x_um, given.x_um))
+    )
 
 
 def _open_source(path: Path) -> Source:

@@ -58,6 +58,10 @@ _SLIDE_DOUBTS = {
     "coarse_pixels": (
         "The slide is scanned coarsely: small nuclei may be missed. Scan at 20x or more."
     ),
+    "pixel_size_replaced": (
+        "The pixel size given differs from the one that the file states. Is it meant for this "
+        "slide?"
+    ),
     "stains_estimated": (
         "The panel's stain colours did not fit, so they were estimated from this slide. Compare "
         "intensities between slides with care; check them in the widget Stains."

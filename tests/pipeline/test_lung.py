@@ -116,6 +116,24 @@ def test_a_region_left_out_takes_its_foci_along(result, tmp_path):
     assert values(recompute(copy, {})) == pytest.approx(before, nan_ok=True)
 
 
+def test_a_region_to_analyse_holds_its_own_foci_only(result, sample, tmp_path):
+    folder, run = result
+    foci = pd.read_csv(folder / "foci.csv", encoding="utf-8-sig")
+    first, half = foci.iloc[0], 0.8 * foci["diameter_um"][0]
+    y, x = first.y_um, first.x_um
+    square = [
+        (y - half, x - half),
+        (y - half, x + half),
+        (y + half, x + half),
+        (y + half, x - half),
+    ]
+    here = analyze_slide(sample, Settings("lung-he", region=(square,)), folder=tmp_path / "part")
+    found = values(here)
+    assert found["lung_foci_count"] == 1
+    assert found["lung_foci_area_mm2"] * 1e6 == pytest.approx(first.area_um2, rel=0.01)
+    assert found["lung_lobe_area_mm2"] < values(run)["lung_lobe_area_mm2"] / 2
+
+
 def test_a_result_without_maps_says_so_only_when_a_region_is_left_out(result, tmp_path):
     copy = tmp_path / "section"
     shutil.copytree(result[0], copy)
