@@ -14,6 +14,7 @@ from histo.batch.events import BatchEvent, BatchProgress
 from histo.batch.find import find_slides, is_result_folder, natural_key
 from histo.batch.ledger import Ledger
 from histo.batch.tables import Failure, SlideRow, Tables, read_slide_row
+from histo.edits import EditLog
 from histo.errors import AnnotationError, HistoError, PanelError, ResultError
 from histo.panel.thresholds import Request
 from histo.pipeline import (
@@ -174,6 +175,8 @@ def _renewed(
     try:
         renew_slide(slide, settings, folder=folder, progress=tell)
     except ResultError:
+        if EditLog(folder).in_force:
+            raise  # only --force parts a person's edits from their cells
         return False  # damaged: analysed again
     return True
 

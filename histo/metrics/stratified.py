@@ -157,8 +157,10 @@ def _with_interval(
             return Estimate(total)
         parts.append(size * (size - len(own)) * float(own.var(ddof=1)) / len(own))
         squares += parts[-1] ** 2 / (len(own) - 1)
-    if squares == 0:
+    if not parts:  # every field was drawn
         return Estimate(total, total, total)
+    if squares == 0:  # fields without any spread: how far off they are cannot be said
+        return Estimate(total)
     # Satterthwaite's: mostly one stratum makes the error, and only its fields tell how large.
     freedom = sum(parts) ** 2 / squares
     reach = float(special.stdtrit(freedom, (1 + confidence) / 2)) * math.sqrt(sum(parts))

@@ -200,8 +200,8 @@ def _sections(place: Workplace, settings: Settings) -> dict[str, Any]:
             "shape_px": list(slide.shape),
             "channels": list(slide.channel_names),
             "pixel_size_um": slide.pixel_size_um,
-            "pixel_size_y_um": None if size is None else size.y_um,
-            "pixel_size_x_um": None if size is None else size.x_um,
+            "pixel_size_y_um": slide.pixel_size_yx_um[0],
+            "pixel_size_x_um": slide.pixel_size_yx_um[1],
             "pixel_size_source": "" if size is None else size.source,
         },
         "analysis": {

@@ -109,7 +109,7 @@ def read_annotation(
 
 
 def _from_geojson(truth: Path, slide: Slide, marker: str | None) -> Annotation:
-    um, sides = slide.pixel_size_um, _pixel_sides(slide)
+    um, sides = slide.pixel_size_um, slide.pixel_size_yx_um
     read = read_geojson_nuclei(truth, pixel_size_um=um, marker=marker)
     # From µm of square pixels into µm of the slide's own pixels, which may not be square.
     factors = np.asarray(sides) / um
@@ -160,14 +160,6 @@ def _nuclear_marker(folder: Path, marker: str | None) -> tuple[str | None, bool]
     return (chosen[0] if chosen else None), bool(nuclear)
 
 
-def _pixel_sides(slide: Slide) -> tuple[float, float]:
-    """Return height and width of a pixel of level 0, in the µm that `Slide.read` counts in."""
-    size = slide.pixel_size
-    if size is None or not size.is_anisotropic:
-        return slide.pixel_size_um, slide.pixel_size_um
-    return size.y_um, size.x_um
-
-
 def _fitted_labels(truth: Path, file: CellFile, slide: Slide) -> LabelShapes:
     """Lay a label image over the slide; it must have the same pixels."""
     shapes = file.cells.shapes
@@ -179,7 +171,7 @@ def _fitted_labels(truth: Path, file: CellFile, slide: Slide) -> LabelShapes:
             f"{truth.name}: is {height} x {width} px and {slide.path.name} is {slide.shape[0]} x "
             f"{slide.shape[1]}; a label image must have the size of its slide."
         )
-    return replace(shapes, pixel_size_um=_pixel_sides(slide))
+    return replace(shapes, pixel_size_um=slide.pixel_size_yx_um)
 
 
 def _rectangle(box: tuple[float, float, float, float], sides: tuple[float, float]) -> OutlineShapes:
@@ -190,7 +182,7 @@ def _rectangle(box: tuple[float, float, float, float], sides: tuple[float, float
 
 def _check_place(truth: Path, cells: CellSet, slide: Slide) -> None:
     """Refuse cells that lie outside of the slide: they belong to another one."""
-    extent = np.asarray(slide.shape) * _pixel_sides(slide)
+    extent = np.asarray(slide.shape) * slide.pixel_size_yx_um
     outside = ((cells.centres_um < 0) | (cells.centres_um > extent)).any(axis=1).sum()
     if outside > 0.01 * len(cells):
         raise AnnotationError(

@@ -21,7 +21,14 @@ from histo.metrics.lung import lung_metrics
 from histo.pipeline.files import LUNG_FILES, level0_um
 from histo.region import LUNG_CODES, LungAreas, LungSection, find_lung, foci_table
 from histo.region.foci import FociRules, Focus, Refused
-from histo.results import Annotation, draw_lung, mask_rings, write_annotations, write_png
+from histo.results import (
+    Annotation,
+    draw_lung,
+    mask_rings,
+    replace_file,
+    write_annotations,
+    write_png,
+)
 from histo.stain import WhitePoint
 
 if TYPE_CHECKING:
@@ -65,14 +72,16 @@ def save_lung(folder: Path, place: Workplace, cells: pd.DataFrame) -> tuple[Metr
     if white is None:
         raise ValueError("a lung is read in a brightfield section.")
     counted = cells[(cells["compartment"] != "excluded").to_numpy()]
+    region, slide = place.survey.region, place.slide
+    # The cells of a region tell nothing of a place that it cuts.
+    tell = place.pixel_size_um <= _CELLS_UM and region is None
     section = find_lung(
         picture,
         white.value,
         pixel_size_um=um,
-        cells=counted if place.pixel_size_um <= _CELLS_UM else None,
+        cells=counted if tell else None,
         artefacts=artefacts,
     )
-    region, slide = place.survey.region, place.slide
     if region is not None:
         whole = Region(0, 0, *section.codes.shape)
         zoom = section.pixel_size_um / place.survey.pixel_size_um
@@ -161,8 +170,11 @@ def _write(
             },
         },
     }
-    (folder / _AREAS).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    foci_table(section.foci).to_csv(folder / _FOCI, index=False, encoding="utf-8-sig")
+    # What was taken over is a hard link: written in place, the former result would change as well.
+    with replace_file(folder / _AREAS) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    with replace_file(folder / _FOCI) as temporary:
+        foci_table(section.foci).to_csv(temporary, index=False, encoding="utf-8-sig")
     write_annotations(folder / _REGIONS, _annotations(section), level0, slide=name)
     return lung_metrics(areas)
 

@@ -265,8 +265,8 @@ def measure_slide(
     if place.survey.region is not None:
         near &= place.survey.region.coverage > 0
     tiles = tile_grid(shape, core_px=CORE_PX, halo_px=HALO_PX, mask=near)
-    size = slide.pixel_size
-    scale = (um / size.y_um, um / size.x_um) if size is not None else (1.0, 1.0)
+    y_um, x_um = slide.pixel_size_yx_um
+    scale = (um / y_um, um / x_um)
     tables = [_empty(place, names)]
     histograms: dict[str, Histogram] = {}
     blurred = np.zeros(place.survey.tissue.shape, bool)

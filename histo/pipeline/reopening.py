@@ -17,6 +17,7 @@ from histo.geometry import Region
 from histo.metrics import Histogram, SlideAreas
 from histo.nuclei import NucleiModel, load_model, read_card
 from histo.panel import Panel
+from histo.pipeline.drawn_region import DrawnRegion, check_polygons
 from histo.pipeline.files import level0_um
 from histo.pipeline.measure import LABELS, Workplace, calls_brown
 from histo.pipeline.pictures import VIEWS
@@ -102,6 +103,10 @@ def reopen(slide_path: str | Path, folder: str | Path, *, model: str | None = No
     slide = open_slide(slide_path, pixel_size_um=pixel_size_um)
     try:
         _check_slide(slide, shape, folder.name)
+        polygons = manifest["parameters"].get("region_um")
+        if polygons is not None:
+            drawn = DrawnRegion.on_slide(check_polygons(polygons), slide, survey.pixel_size_um)
+            survey = replace(survey, region=drawn)
         channels = panel.resolve_channels(slide.channel_names) if panel.kind == "channels" else ()
         place = Workplace(slide, panel, _before_focus(survey), network, um, channels)
         if calls_brown(place) and survey.dab_od_shift is None:

@@ -172,7 +172,7 @@ def _judge_cells(candidate: Candidate, cells: pd.DataFrame) -> tuple[str | None,
     x = np.floor((cells["x_um"].to_numpy(float) - candidate.origin_um[1]) / um).astype(int)
     inside = (y >= 0) & (x >= 0) & (y < mask.shape[0]) & (x < mask.shape[1])
     inside[inside] = mask[y[inside], x[inside]]
-    area = float(mask.sum()) * um**2
+    area = float((mask & ~candidate.artefacts).sum()) * um**2  # cells in artefacts are not there
     sizes = cells["nucleus_area_um2"].to_numpy(float)[inside]
     density = 1e6 * len(sizes) / area
     if len(sizes) < _MIN_CELLS:

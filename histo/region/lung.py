@@ -226,6 +226,7 @@ def find_lung(
     lesion, decoys, refused = _sort_out(solid, planes, reference, cells, um)
     refused = [*refused, *_outside(other, um)]
     labels = merge_near(lesion, rules.merge_um, pixel_size_um=um)
+    labels = np.where(spoilt, 0, labels).astype(np.int32)  # artefacts leave the lobes as well
     every = make_foci(labels, pixel_size_um=um, cells=cells)
     foci = tuple(f for f in every if counts_as_focus(f, rules))
     small = tuple(f for f in every if not counts_as_focus(f, rules))

@@ -76,6 +76,9 @@ def result_folder(folder: str | Path, *, keep: Sequence[str] = ()) -> Iterator[P
         with _as_result_error(partial, folder, only_inside=True):
             yield partial
         with _as_result_error(partial, folder):
+            for path in folder.glob(READERS_WORK):  # a reader may have gone on meanwhile
+                (partial / path.name).unlink(missing_ok=True)
+                take_over(path, partial / path.name)
             _flush(partial)
             _swap(partial, folder)
     finally:

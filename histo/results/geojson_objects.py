@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,7 +86,7 @@ def _load(path: Path) -> Any:
         if data.startswith(b"\x1f\x8b"):
             data = gzip.decompress(data)
         return json.loads(data)
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise AnnotationError(
             f"{path.name}: cannot be read as GeoJSON ({error}); export it again."
         ) from error

@@ -365,9 +365,9 @@ class Review:
         EditError
             If another program edited the slide meanwhile.
         """
+        self._check_same_result()
         stored = stored_requests(self.manifest)
         if self._requests != stored:
-            self._check_same_result()
             self._log.append(
                 self._line(
                     "thresholds", (), old={"thresholds": stored}, new={"thresholds": self.requests}
@@ -455,7 +455,8 @@ class Review:
 
     def _check_same_result(self) -> None:
         """Refuse an edit of cells that are no longer those on disk."""
-        if read_manifest(self.folder).get("created_utc") != self.manifest.get("created_utc"):
+        now = read_manifest(self.folder)
+        if any(now.get(key) != self.manifest.get(key) for key in ("created_utc", "fingerprint")):
             raise EditError(
                 f"{self.folder.name}: the slide was analysed anew meanwhile; open its result again."
             )

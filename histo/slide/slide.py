@@ -144,7 +144,9 @@ class Slide:
 
     @property
     def pixel_size_yx_um(self) -> tuple[float, float]:
-        """Height and width of a pixel of level 0, in µm: what GeoJSON and QuPath count in.
+        """Height and width of a pixel of level 0, in the µm that `read` counts in.
+
+        Sides that differ by less than a hundredth are taken for square.
 
         Raises
         ------
@@ -153,7 +155,7 @@ class Slide:
         """
         if self._pixel_size is None:
             return (self.pixel_size_um,) * 2  # says what is missing
-        return self._pixel_size.y_um, self._pixel_size.x_um
+        return self._sides()
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -209,9 +209,17 @@ class Corrections(QObject):
 
     def add_drawn(self) -> None:
         """Add the nucleus whose outline was drawn last."""
-        polygon = self._drawn()
-        if polygon is not None:
-            self._draft({"do": "within", "polygon_um": _plain(polygon)}, self._add)
+        polygon, review = self._drawn(), self._session.review
+        if polygon is None or review is None:
+            return
+        from histo.edits import inside
+
+        alive = review.cells[~with_flag(review.cells, *GONE)]
+        below = alive["cell_id"].to_numpy()[inside(polygon, alive[["y_um", "x_um"]].to_numpy())]
+        if len(below):
+            self._session.say(f"Cell {below[0]} is there already: delete it (D), then add this.")
+            return
+        self._draft({"do": "within", "polygon_um": _plain(polygon)}, self._add)
 
     def exclude_drawn(self) -> None:
         """Leave the region that was drawn last out of every metric."""

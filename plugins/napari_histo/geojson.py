@@ -182,11 +182,9 @@ def _of_slide_beside(path: Path) -> Pair | None:
             continue
         try:
             with open_slide(other) as slide:
-                size = slide.pixel_size
+                return slide.pixel_size_yx_um
         except SlideError:
             continue
-        if size is not None:
-            return size.y_um, size.x_um
     return None
 
 

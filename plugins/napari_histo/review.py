@@ -326,6 +326,9 @@ class ReviewWidget(QWidget):
         return review.name if review is not None and self._session.unsaved else ""
 
     def _save_now(self) -> bool:
+        if self._saver.busy:
+            self._session.say("The result is being saved; close the window when that is done.")
+            return False
         try:
             self._session.save()
         except HistoError as error:

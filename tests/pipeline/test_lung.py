@@ -116,6 +116,27 @@ def test_a_region_left_out_takes_its_foci_along(result, tmp_path):
     assert values(recompute(copy, {})) == pytest.approx(before, nan_ok=True)
 
 
+def test_a_save_that_fails_changes_nothing(result, tmp_path, monkeypatch):
+    from histo.pipeline import corrected
+    from histo.pipeline.files import LUNG_FILES
+
+    copy = tmp_path / "section"
+    shutil.copytree(result[0], copy)
+    review = Review.open(copy, reader="ann")
+    none = {name: Histogram(OD_EDGES, np.zeros(OD_EDGES.size - 1, np.int64)) for name in STAINS}
+    corners = [[0, 0], [0, 900], [900, 900], [900, 0]]
+    review.exclude(corners, SlideAreas(1.0, 1.0, 0.0, none))
+    before = {name: (copy / name).read_bytes() for name in (*LUNG_FILES, "metrics.json")}
+
+    def fail(*args, **kwargs):
+        raise ResultError("the disk is full")
+
+    monkeypatch.setattr(corrected, "write_calls", fail)
+    with pytest.raises(ResultError, match="full"):
+        recompute(copy, {})
+    assert before == {name: (copy / name).read_bytes() for name in before}
+
+
 def test_a_region_to_analyse_holds_its_own_foci_only(result, sample, tmp_path):
     folder, run = result
     foci = pd.read_csv(folder / "foci.csv", encoding="utf-8-sig")

@@ -82,6 +82,15 @@ def test_what_says_nothing_is_refused_in_words(tmp_path, features, words):
         read_classes(save(tmp_path / "a.geojson", *features), (0.5, 0.5))
 
 
+def test_a_damaged_archive_is_refused(tmp_path):
+    whole = gzip.compress(json.dumps({"type": "FeatureCollection", "features": []}).encode() * 50)
+    damaged = bytearray(whole)
+    damaged[12:30] = bytes(18)
+    (tmp_path / "s.geojson.gz").write_bytes(bytes(damaged))
+    with pytest.raises(AnnotationError, match="cannot be read as GeoJSON"):
+        read_classes(tmp_path / "s.geojson.gz", (0.5, 0.5))
+
+
 def test_another_file_is_refused(tmp_path):
     (tmp_path / "a.geojson").write_text("x,y\n1,2")
     with pytest.raises(AnnotationError, match="cannot be read as GeoJSON"):

@@ -132,6 +132,23 @@ def test_keep_takes_files_and_folders_over(tmp_path):
     assert not (folder / "never").exists()
 
 
+def test_what_a_reader_counted_meanwhile_is_kept(tmp_path):
+    folder = tmp_path / "s"
+    folder.mkdir()
+    (folder / "recount-ann.json").write_text("3 fields")
+    with result_folder(folder) as partial:
+        (partial / "calls").write_bytes(b"new")
+        copy_over(folder / "recount-ann.json", _written(tmp_path / "a", "9 fields"))
+        (folder / "recount-bob.json").write_text("begun")
+    assert (folder / "recount-ann.json").read_text() == "9 fields"
+    assert (folder / "recount-bob.json").read_text() == "begun"
+
+
+def _written(path, words):
+    path.write_text(words)
+    return path
+
+
 def test_a_kept_folder_survives_a_failure(tmp_path):
     folder = fill(tmp_path / "s", "first")
     with pytest.raises(ValueError, match="no"), result_folder(folder, keep=["inner"]):

@@ -351,6 +351,17 @@ def test_what_was_excluded_before_is_not_taken_twice(spoilt):
     assert not any(one.total for one in nothing.histograms.values())
 
 
+def test_a_region_that_was_analysed_alone_is_taken_whole(tmp_path, paint_section):
+    path = paint_section(tmp_path / "part.tif", seed=3, side_px=320)
+    square = ((31.0, 33.0), (31.0, 121.0), (119.0, 121.0), (119.0, 33.0))
+    settings = Settings("foxp3-dab", pixel_size_um=0.5, region=(square,))
+    result = analyze_slide(path, settings, folder=tmp_path / "part")
+    with Drafts.open(path, tmp_path / "part") as drafts:
+        taken = drafts.areas(box(0, 0, 160, 160))
+    assert taken.valid_um2 == pytest.approx(result.areas.valid_um2)
+    assert 0 < taken.valid_um2 <= 88.0**2
+
+
 def test_areas_of_fluorescence_are_exact_too(tmp_path, paint_section):
     path = paint_section(tmp_path / "if.ome.tif", panel="foxp3-rankl-if", seed=4, side_px=161)
     result = analyze_slide(path, Settings("foxp3-rankl-if"), folder=tmp_path / "if")

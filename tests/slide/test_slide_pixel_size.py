@@ -63,6 +63,27 @@ def test_ome_xml(tmp_path, size, unit, expected):
             assert slide.pixel_size_um == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(("y", "expected"), [(0.502, (0.501, 0.501)), (0.6, (0.6, 0.5))])
+def test_sides_are_those_that_pixels_are_read_in(tmp_path, y, expected):
+    physical = {"axes": "YX", "PhysicalSizeX": 0.5, "PhysicalSizeY": y}
+    tifffile.imwrite(tmp_path / "a.ome.tif", GREY, metadata=physical)
+    with open_slide(tmp_path / "a.ome.tif") as slide:
+        assert slide.pixel_size_yx_um == pytest.approx(expected, rel=1e-5)
+        um = slide.working_pixel_size(1.0)
+        grid, sides = slide.grid_shape(um), slide.pixel_size_yx_um
+        for count, extent, side in zip(grid, slide.shape, sides, strict=True):
+            assert abs(count * um - extent * side) <= um
+
+
+def test_a_pixel_size_that_replaces_another_has_a_flag(tmp_path):
+    physical = {"axes": "YX", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5}
+    tifffile.imwrite(tmp_path / "a.ome.tif", GREY, metadata=physical)
+    with open_slide(tmp_path / "a.ome.tif", pixel_size_um=0.25) as slide:
+        assert slide.notes == ("pixel_size_replaced",)
+    with open_slide(tmp_path / "a.ome.tif", pixel_size_um=0.503) as slide:
+        assert slide.notes == ()
+
+
 def test_ome_xml_beats_the_tags(tmp_path):
     tifffile.imwrite(
         tmp_path / "a.ome.tif",
