@@ -126,7 +126,7 @@ def main() -> None:
     print("|---" * (2 + len(CHANGES)) + "|")
     for name, paths in sample_slides().items():
         panel = load_panel(name)
-        if panel.kind != "brightfield":
+        if panel.kind != "brightfield" or panel.regions == "lung":  # its truth holds no cells
             continue
         for path in paths:
             columns = [score(path, panel, change, model) for change in CHANGES.values()]
