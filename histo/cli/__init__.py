@@ -1,5 +1,5 @@
 """The command line: thin commands over :mod:`histo.batch` and :mod:`histo.pipeline`."""
 
-from histo.cli.app import main
+from histo.cli.entry import main
 
 __all__ = ["main"]

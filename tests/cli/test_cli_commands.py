@@ -30,7 +30,8 @@ def test_version(histo):
 def test_panels_are_listed_with_their_cut_offs(histo):
     outcome = histo("panels")
     assert all(name in outcome.out for name in panel_names())
-    assert "foxp3: nucleus dab mean, OD" in outcome.out
+    assert "foxp3: nucleus dab mean, by the model" in outcome.out
+    assert "rankl: cytoplasm dab mean, OD" in outcome.out
     listed = json.loads(histo("panels", "--json").out)
     assert [panel["name"] for panel in listed] == list(panel_names())
 
