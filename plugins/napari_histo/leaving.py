@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from weakref import ref
 
 from qtpy.QtCore import QEvent, QObject
 from qtpy.QtWidgets import QMainWindow, QMessageBox, QWidget
@@ -44,26 +45,31 @@ class Leaving(QObject):
     ) -> None:
         super().__init__(widget)
         self._widget, self._unsaved, self._save = widget, unsaved, save
-        self._window: QWidget | None = None
+        # Not kept alive: a window that knows its widgets and is known by them would never go.
+        self._window: ref[QWidget] | None = None
 
     def watch(self) -> None:
         """Watch the main window that the widget is in by now."""
         window = self._widget.window()
-        if isinstance(window, QMainWindow) and window is not self._window:
+        if isinstance(window, QMainWindow) and window is not self._watched():
             self.release()
             window.installEventFilter(self)
-            self._window = window
+            self._window = ref(window)
+
+    def _watched(self) -> QWidget | None:
+        return None if self._window is None else self._window()
 
     def release(self) -> None:
         """Watch no window any more."""
-        if self._window is not None:
+        window = self._watched()
+        if window is not None:
             with suppress(RuntimeError):  # Qt may have deleted the window already
-                self._window.removeEventFilter(self)
-            self._window = None
+                window.removeEventFilter(self)
+        self._window = None
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802 (Qt's name)
         """Keep the window open when the reader wants to stay."""
-        if event.type() != QEvent.Type.Close or watched is not self._window:
+        if event.type() != QEvent.Type.Close or watched is not self._watched():
             return False
         name = self._unsaved()
         answer = self.ask(self._widget, name) if name else _BUTTONS.Discard
