@@ -69,7 +69,7 @@ def tuned(lesson, bad_start, tmp_path_factory):
         result = tune_model(
             [lesson],
             out,
-            settings(bad_start, steps=25, rate=1e-2, held_back=0.4),
+            settings(bad_start, steps=40, rate=1e-2, held_back=0.4),
             progress=lambda words, part: told.append((words, part)),
         )
     return result, out, told
@@ -107,7 +107,7 @@ def test_its_papers_say_where_it_comes_from(tuned, lesson, bad_start):
     record = json.loads((out / "training.json").read_text(encoding="utf-8"))
     assert record["start"]["sha256"] == read_card(bad_start).sha256
     assert record["finished"] is True
-    assert record["steps"] == result.steps == 25
+    assert record["steps"] == result.steps == 40
     assert record["settings"]["seed"] == 1
     assert record["settings"]["model"] == bad_start.name
     (one,) = record["lessons"]
