@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 __all__ = ["Region"]
+
+_Kind = TypeVar("_Kind", bound=np.generic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,3 +117,23 @@ class Region:
             for start, n, extent in zip((self.y, self.x), self.shape, shape, strict=True)
         )
         return rows, columns
+
+    def sample(self, grid: npt.NDArray[_Kind], zoom: float) -> npt.NDArray[_Kind]:
+        """Return what another grid holds below the centre of each pixel; see `on_grid`.
+
+        Parameters
+        ----------
+        grid : array (Y, X)
+        zoom : float
+
+        Returns
+        -------
+        array (height, width)
+
+        Examples
+        --------
+        >>> Region(0, 1, 1, 3).sample(np.array([[5, 7]]), 0.5).tolist()
+        [[5, 7, 7]]
+        """
+        height, width = grid.shape
+        return grid[np.ix_(*self.on_grid(zoom, (height, width)))]

@@ -370,7 +370,9 @@ def train_regions(
     ] = None,
     steps: Annotated[int, typer.Option(help="How long to learn; 300 take about a minute.")] = 300,
     seed: Annotated[int, typer.Option(help="Chooses the order of learning.")] = 1,
-    force: Annotated[bool, typer.Option("--force", help="Replace a model made before.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write into a folder that is not empty.")
+    ] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:

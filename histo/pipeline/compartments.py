@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from histo.errors import AnnotationError, ResultError
+from histo.errors import AnnotationError
 from histo.geometry import Region
 from histo.metrics import Histogram, SlideAreas
-from histo.pipeline.files import COMPARTMENT_FILES, level0_um
+from histo.pipeline.files import COMPARTMENT_FILES, level0_um, reading
 from histo.pipeline.region_source import is_drawn, regions_record
 from histo.region.compartments import OTHER, Compartments, class_word
 from histo.threads import in_order
@@ -204,8 +202,7 @@ def _modelled(
     # A pixel more on every side: no cell of the window may fall between the two grids.
     tissue = ndi.binary_dilation(at_map_size(window.astype(np.float32), maps.shape, um) > 0.25)
     found = find_compartments(model, maps, np.asarray(tissue))
-    whole = Region(0, 0, *window.shape)
-    return model.classes, found[np.ix_(*whole.on_grid(um / MAP_UM, found.shape))]
+    return model.classes, Region(0, 0, *window.shape).sample(found, um / MAP_UM)
 
 
 def _measured(
@@ -334,7 +331,7 @@ def read_divided(folder: Path) -> Divided | None:
     """
     if not (folder / _ABOUT).is_file():
         return None
-    try:
+    with reading(folder.name, "its compartments are damaged"):
         about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
         with (folder / _MASKS).open("rb") as stream, np.load(stream) as stored:
             codes, share = stored["codes"], stored["share"]
@@ -343,8 +340,3 @@ def read_divided(folder: Path) -> Divided | None:
         )
         areas = {word: SlideAreas.from_dict(one) for word, one in about["areas"].items()}
         return Divided(compartments, areas, about["source"])
-    except (OSError, KeyError, ValueError, TypeError, BadZipFile, EOFError, zlib.error) as error:
-        raise ResultError(
-            f"{folder.name}: its compartments are damaged ({type(error).__name__}); run the slide "
-            "again with --force."
-        ) from error

@@ -232,7 +232,12 @@ def rewrite_result(
         if corrected.corrections and not (partial / FOUND).is_dir():
             for name in _TABLES:
                 take_over(folder / name, partial / FOUND / name)
-        lung = _lung(folder, partial, corrected, manifest) if is_lung else ()
+        lung: tuple[Metric, ...] = ()
+        if is_lung:
+            from histo.pipeline.lung import correct_lung
+
+            regions_um = corrected.corrections.regions_um
+            lung = correct_lung(folder, partial, regions_um, manifest["slide"])
         metrics = (*corrected.metrics, *space, *lung)
         result = SlideResult(corrected.cells, metrics, corrected.areas, manifest)
         write_calls(
@@ -249,15 +254,6 @@ def rewrite_result(
                 "run again (nothing was replaced)."
             )
     return result
-
-
-def _lung(
-    folder: Path, partial: Path, corrected: Corrected, manifest: Mapping[str, Any]
-) -> tuple[Metric, ...]:
-    """Write what is known of a lung without excluded regions; other edits do not change it."""
-    from histo.pipeline.lung import correct_lung
-
-    return correct_lung(folder, partial, corrected.corrections.regions_um, manifest["slide"])
 
 
 def set_edits_aside(folder: Path, partial: Path) -> tuple[dict[str, Any], tuple[str, ...]]:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
+from zipfile import BadZipFile
+
+from histo.errors import ResultError
 
 __all__ = [
     "COMPARTMENT_FILES",
@@ -15,6 +20,7 @@ __all__ = [
     "VIEWS",
     "WINDOW",
     "level0_um",
+    "reading",
 ]
 
 LABELS, OUTLINES, VIEWS = "nuclei.ome.zarr", "outlines.parquet", "views.npz"
@@ -56,3 +62,34 @@ def level0_um(slide: Mapping[str, Any]) -> tuple[float, float]:
         float(slide.get("pixel_size_y_um") or mean),
         float(slide.get("pixel_size_x_um") or mean),
     )
+
+
+@contextmanager
+def reading(name: str, what: str) -> Iterator[None]:
+    """Turn what a damaged file of a result raises into a sentence.
+
+    Parameters
+    ----------
+    name : str
+        Of the result.
+    what : str
+        What is wrong, as the sentence goes on.
+
+    Raises
+    ------
+    ResultError
+
+    Examples
+    --------
+    >>> with reading("section 7", "its window is damaged"):
+    ...     float("nothing")
+    Traceback (most recent call last):
+    ...
+    histo.errors.ResultError: section 7: its window is damaged (ValueError); run the slide ...
+    """
+    try:
+        yield
+    except (OSError, KeyError, ValueError, TypeError, BadZipFile, EOFError, zlib.error) as error:
+        raise ResultError(
+            f"{name}: {what} ({type(error).__name__}); run the slide again with --force."
+        ) from error

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +16,7 @@ from histo.errors import ResultError
 from histo.geometry import Region
 from histo.metrics import Metric
 from histo.metrics.lung import lung_metrics
-from histo.pipeline.files import LUNG_FILES, level0_um
+from histo.pipeline.files import LUNG_FILES, level0_um, reading
 from histo.region import LUNG_CODES, LungAreas, LungSection, find_lung, foci_table
 from histo.region.foci import FociRules, Focus, Refused
 from histo.results import (
@@ -41,6 +39,7 @@ _AREAS, _FOCI, _REGIONS, _PICTURE, _MAPS = LUNG_FILES
 _FINEST_UM, _COARSEST_UM = 4.0, 5.0
 #: At coarser pixels nuclei come out too large and too few to tell tumour from lymphocytes by them.
 _CELLS_UM = 0.75
+_DAMAGED = "what is known of its lung is missing or damaged"
 #: Classes of annotations, as QuPath writes them, and what they are made of.
 _CLASSES = {
     "Lung": LUNG_CODES[1:8],
@@ -74,19 +73,18 @@ def save_lung(folder: Path, place: Workplace, cells: pd.DataFrame) -> tuple[Metr
     counted = cells[(cells["compartment"] != "excluded").to_numpy()]
     region, slide = place.survey.region, place.slide
     # The cells of a region tell nothing of a place that it cuts.
-    tell = place.pixel_size_um <= _CELLS_UM and region is None
+    by_cells = place.pixel_size_um <= _CELLS_UM and region is None
     section = find_lung(
         picture,
         white.value,
         pixel_size_um=um,
-        cells=counted if tell else None,
+        cells=counted if by_cells else None,
         artefacts=artefacts,
     )
     if region is not None:
-        whole = Region(0, 0, *section.codes.shape)
         zoom = section.pixel_size_um / place.survey.pixel_size_um
-        below = np.ix_(*whole.on_grid(zoom, region.coverage.shape))
-        section = section.keeping(region.coverage[below] >= 0.5)
+        coverage = Region(0, 0, *section.codes.shape).sample(region.coverage, zoom)
+        section = section.keeping(coverage >= 0.5)
     np.savez_compressed(folder / _MAPS, codes=section.codes, labels=section.labels)
     write_png(folder / _PICTURE, draw_lung(picture, section, title=slide.name))
     return _write(folder, section, section, slide.name, slide.pixel_size_yx_um)
@@ -142,11 +140,9 @@ def read_lung_areas(folder: Path) -> LungAreas:
     ResultError
         If its file is missing or damaged.
     """
-    try:
+    with reading(folder.name, _DAMAGED):
         content = json.loads((folder / _AREAS).read_text(encoding="utf-8"))
         return LungAreas.from_dict(content["areas"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _damaged(folder, error) from error
 
 
 def _write(
@@ -183,7 +179,7 @@ def _read_section(folder: Path) -> LungSection | None:
     """Return the section as it was found, without its tubes; None where no maps were kept."""
     if not (folder / _MAPS).is_file():
         return None
-    try:
+    with reading(folder.name, _DAMAGED):
         found = json.loads((folder / _AREAS).read_text(encoding="utf-8"))["found"]
         with (folder / _MAPS).open("rb") as stream, np.load(stream) as stored:
             codes, labels = stored["codes"], stored["labels"]
@@ -197,15 +193,6 @@ def _read_section(folder: Path) -> LungSection | None:
             (),
             FociRules(**found["rules"]),
         )
-    except (OSError, KeyError, ValueError, TypeError, BadZipFile, EOFError, zlib.error) as error:
-        raise _damaged(folder, error) from error
-
-
-def _damaged(folder: Path, error: Exception) -> ResultError:
-    return ResultError(
-        f"{folder.name}: what is known of its lung is missing or damaged "
-        f"({type(error).__name__}); run the slide again with --force."
-    )
 
 
 def _picture(
@@ -221,8 +208,8 @@ def _picture(
         return survey.picture, spoilt, um
     fine = place.slide.working_pixel_size(_FINEST_UM)
     whole = Region(0, 0, *place.slide.grid_shape(fine))
-    below = np.ix_(*whole.on_grid(fine / um, spoilt.shape))
-    return np.asarray(place.slide.read(whole, fine), np.uint8), spoilt[below], fine
+    picture = np.asarray(place.slide.read(whole, fine), np.uint8)
+    return picture, whole.sample(spoilt, fine / um), fine
 
 
 def _annotations(section: LungSection) -> list[Annotation]:

@@ -309,7 +309,7 @@ def measure_slide(
         seen = cells[POSITIVITY_COLUMN].to_numpy()
         survey = replace(survey, dab_od_shift=od_shift(seen, od))
         cells[POSITIVITY_COLUMN] = positivity(seen, od, shift=survey.dab_od_shift)
-    return place_cells(cells, survey), _areas(survey, histograms), survey
+    return place_cells(cells, survey), survey.areas(histograms), survey
 
 
 def _in_region(place: Workplace, found: Iterable[TileNuclei]) -> Iterator[TileNuclei]:
@@ -349,15 +349,6 @@ def _with_blur(survey: Survey, blurred: npt.NDArray[np.bool_]) -> Survey:
     blur = ARTEFACT_NAMES.index("blur")
     spoilt = np.where(blurred & (survey.artefacts == 0), blur, survey.artefacts)
     return replace(survey, artefacts=spoilt.astype(np.uint8))
-
-
-def _areas(survey: Survey, histograms: dict[str, Histogram]) -> SlideAreas:
-    return SlideAreas(
-        tissue_um2=survey.area_um2(survey.tissue),
-        valid_um2=survey.area_um2(survey.valid),
-        artefact_um2=survey.area_um2(survey.tissue & (survey.artefacts > 0)),
-        histograms=histograms,
-    )
 
 
 def pixel_edges(place: Workplace) -> npt.NDArray[np.float64]:

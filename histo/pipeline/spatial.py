@@ -5,21 +5,18 @@ The room of space loads numba, which opening a result does not need: it is impor
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from histo.errors import ResultError
 from histo.metrics import Metric
 from histo.panel import Panel, Thresholds
-from histo.pipeline.files import WINDOW
+from histo.pipeline.files import WINDOW, reading
 from histo.region.compartments import NECROSIS, TUMOR
 from histo.region.shapes import without_regions
 
@@ -75,14 +72,12 @@ def read_window(folder: Path, regions_um: Sequence[npt.NDArray[np.float64]] = ()
     """
     from histo.space import Window
 
-    try:
-        with (folder / WINDOW).open("rb") as stream, np.load(stream) as stored:
-            mask, um = stored["mask"].astype(bool), float(stored["pixel_size_um"])
-    except (OSError, KeyError, ValueError, BadZipFile, EOFError, zlib.error) as error:
-        raise ResultError(
-            f"{folder.name}: {WINDOW} is missing or damaged ({type(error).__name__}); run the "
-            "slide again with --force."
-        ) from error
+    with (
+        reading(folder.name, f"{WINDOW} is missing or damaged"),
+        (folder / WINDOW).open("rb") as stream,
+        np.load(stream) as stored,
+    ):
+        mask, um = stored["mask"].astype(bool), float(stored["pixel_size_um"])
     return Window(without_regions(mask, um, regions_um), um)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from histo.geometry import Region
+from histo.metrics import Histogram, SlideAreas
 from histo.panel import Panel
 from histo.pipeline.drawn_region import DrawnRegion, Polygons
 from histo.slide import Slide
@@ -98,10 +99,6 @@ class Survey:
         """Tissue without artefacts, bool (Y, X): the denominator of densities."""
         return np.asarray(self.tissue & (self.artefacts == 0))
 
-    def area_um2(self, mask: npt.NDArray[np.bool_]) -> float:
-        """Return the area of a mask on the survey's grid, of its part in the region, in µm²."""
-        return float(self.share[mask].sum(dtype=float) * self.pixel_size_um**2)
-
     @property
     def share(self) -> npt.NDArray[np.float32]:
         """How much of each pixel lies on the slide and in the region, 0-1."""
@@ -112,6 +109,17 @@ class Survey:
         )
         share = np.outer(rows, columns)
         return share if self.region is None else share * self.region.coverage
+
+    def areas(
+        self, histograms: Mapping[str, Histogram], within: npt.NDArray[np.bool_] | None = None
+    ) -> SlideAreas:
+        """Return the areas of the tissue, of its part in the region, or within a mask (Y, X)."""
+        share = self.share if within is None else self.share * within
+        tissue, valid, spoilt = (
+            float(share[mask].sum(dtype=float) * self.pixel_size_um**2)
+            for mask in (self.tissue, self.valid, self.tissue & (self.artefacts > 0))
+        )
+        return SlideAreas(tissue, valid, spoilt, histograms)
 
 
 def survey_slide(
@@ -271,16 +279,11 @@ def _is_tissue_too(slide: Slide, tissue: npt.NDArray[np.bool_], um: float, *, ch
     outside = ~with_reach(with_reach(tissue, um), um)
     seen_px = nuclei_px = 0
     for place in dict.fromkeys(_places(slide, outside, um)):
-        where = _cut(outside, place, fine_um / um)
+        where = place.sample(outside, fine_um / um)
         field = slide.read(place, fine_um)[..., channel]
         seen_px += int(where.sum())
         nuclei_px += int(nuclear_texture(field, fine_um, where=where).sum())
     return nuclei_px > max(NUCLEAR_SHARE * seen_px, MIN_TISSUE_UM2 / fine_um**2)
-
-
-def _cut(mask: npt.NDArray[np.bool_], place: Region, zoom: float) -> npt.NDArray[np.bool_]:
-    """Return a part of a mask on a grid whose pixels are `zoom` of the mask's wide."""
-    return mask[np.ix_(*place.on_grid(zoom, mask.shape))]
 
 
 def _nuclear_range(

@@ -70,14 +70,12 @@ def result_folder(folder: str | Path, *, keep: Sequence[str] = ()) -> Iterator[P
         partial.mkdir()
     try:
         with _as_result_error(partial, folder):
-            counted = (path.name for path in folder.glob(READERS_WORK))
-            for name in (*keep, *counted):
+            for name in keep:
                 take_over(folder / name, partial / name)
         with _as_result_error(partial, folder, only_inside=True):
             yield partial
         with _as_result_error(partial, folder):
-            for path in folder.glob(READERS_WORK):  # a reader may have gone on meanwhile
-                (partial / path.name).unlink(missing_ok=True)
+            for path in folder.glob(READERS_WORK):  # now: readers go on until the end
                 take_over(path, partial / path.name)
             _flush(partial)
             _swap(partial, folder)

@@ -6,13 +6,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from histo.errors import ResultError
+from histo.pipeline.files import reading
 from histo.region.shapes import without_regions
 from histo.results.slide_result import read_manifest
 
@@ -156,15 +156,10 @@ def valid_tissue(folder: str | Path, *, without_um: Sequence[Floats] = ()) -> tu
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
-    try:
+    with reading(folder.name, "where its tissue lies is missing or damaged"):
         um = float(manifest["analysis"]["survey_pixel_size_um"])
         with (folder / "views.npz").open("rb") as stream, np.load(stream) as stored:
             valid = np.asarray(stored["tissue"] & (stored["artefacts"] == 0))
-    except (OSError, KeyError, TypeError, ValueError, BadZipFile, EOFError) as error:
-        raise ResultError(
-            f"{folder.name}: where its tissue lies is missing or damaged ({type(error).__name__}); "
-            "run the slide again with --force."
-        ) from error
     return without_regions(valid, um, without_um), um
 
 

@@ -48,7 +48,7 @@ def removed_areas(run: Reopened, polygon_um: Floats, without: Sequence[Floats]) 
     The survey's pixels (about 4 µm) decide what lies within, for the areas and for the stain
     alike. Focus is judged in the tiles of the run, as its verdict there is part of the counts.
     """
-    place, survey = run.place, run.survey
+    place = run.place
     within = _within(run, polygon_um)
     for one in without:
         within &= ~_within(run, one)
@@ -58,12 +58,7 @@ def removed_areas(run: Reopened, polygon_um: Floats, without: Sequence[Floats]) 
     }
     if counted and (within & place.survey.valid).any():
         _count(place, within, counted)
-    return SlideAreas(
-        tissue_um2=survey.area_um2(within & survey.tissue),
-        valid_um2=survey.area_um2(within & survey.valid),
-        artefact_um2=survey.area_um2(within & survey.tissue & (survey.artefacts > 0)),
-        histograms=counted,
-    )
+    return run.survey.areas(counted, within)
 
 
 def _within(run: Reopened, polygon_um: Floats) -> Mask:

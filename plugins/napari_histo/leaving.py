@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from weakref import ref
 
 from qtpy.QtCore import QEvent, QObject
 from qtpy.QtWidgets import QMainWindow, QMessageBox, QWidget
 
-__all__ = ["Leaving"]
+__all__ = ["Leaving", "ask_to_save"]
 
 _BUTTONS = QMessageBox.StandardButton
 
 
-def _ask(parent: QWidget, name: str) -> QMessageBox.StandardButton:
+def ask_to_save(parent: QWidget, name: str, *, may_stay: bool) -> QMessageBox.StandardButton:
+    """Ask what becomes of changed numbers: Save, Discard and, where one may stay, Cancel."""
+    buttons = _BUTTONS.Save | _BUTTONS.Discard
     return QMessageBox.question(
         parent,
         "Not saved",
-        f"The numbers and pictures of {name} lack what was changed. Save them first?",
-        _BUTTONS.Save | _BUTTONS.Discard | _BUTTONS.Cancel,
+        f"The numbers and pictures of {name} lack what was changed. Save them?",
+        buttons | _BUTTONS.Cancel if may_stay else buttons,
         _BUTTONS.Save,
     )
 
@@ -38,7 +41,9 @@ class Leaving(QObject):
     """
 
     #: Asks the question; returns one of Save, Discard and Cancel.
-    ask: Callable[[QWidget, str], QMessageBox.StandardButton] = staticmethod(_ask)
+    ask: Callable[[QWidget, str], QMessageBox.StandardButton] = staticmethod(
+        partial(ask_to_save, may_stay=True)
+    )
 
     def __init__(
         self, widget: QWidget, unsaved: Callable[[], str], save: Callable[[], bool]

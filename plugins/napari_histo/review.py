@@ -28,7 +28,7 @@ from napari_histo.cutoffs import CutoffPanel
 from napari_histo.edit_list import EditList
 from napari_histo.gallery import Gallery, Tile
 from napari_histo.histogram import short_number
-from napari_histo.leaving import Leaving
+from napari_histo.leaving import Leaving, ask_to_save
 from napari_histo.runner import Job, Outcome
 from napari_histo.session import Session
 
@@ -339,11 +339,5 @@ class ReviewWidget(QWidget):
     def _ask_to_save(self) -> bool:
         review = self._session.review
         name = review.name if review is not None else ""
-        answer = QMessageBox.question(
-            self,
-            "Not saved",
-            f"The numbers and pictures of {name} lack what was changed. Save them?",
-            QMessageBox.StandardButton.Save | QMessageBox.StandardButton.Discard,
-            QMessageBox.StandardButton.Save,
-        )
+        answer = ask_to_save(self, name, may_stay=False)
         return bool(answer == QMessageBox.StandardButton.Save)

@@ -342,6 +342,18 @@ def test_a_region_is_excluded_and_a_cell_added_split_and_merged(review, viewer, 
     assert metric(review, "cell_count") < total
 
 
+def test_an_outline_over_a_cell_that_is_there_is_no_second_cell(review, viewer):
+    session, corrections = review._session, review.cells.corrections
+    cell = session.review.cells.iloc[0]
+    middle = np.array([cell["y_um"], cell["x_um"]])
+    corners = middle + np.array([[-6, -6], [-6, 6], [6, 6], [6, -6]])
+    viewer.add_shapes([corners], shape_type="polygon")
+    corrections.add_drawn()
+    assert "is there already" in viewer.status
+    assert not corrections.job.busy
+    assert not session.review.edits
+
+
 def test_the_window_asks_before_it_closes_over_unsaved_work(review, viewer, analysed, qtbot):
     from napari_histo.leaving import Leaving
     from qtpy.QtGui import QCloseEvent

@@ -76,7 +76,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=[*INGREDIENTS, *MIX], help="ingredients")
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--rate", type=float, default=2e-3)
-    parser.add_argument("--start", type=Path, help="weights.pt to begin with; a rate of 1e-3 fits")
+    parser.add_argument("--start", type=Path, help="weights.pt to go on from; wants its own --work")
     parser.add_argument("--side", type=int, default=128, help="side of the tiles, px")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()

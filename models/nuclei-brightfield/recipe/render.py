@@ -201,9 +201,8 @@ class Renderer:
         body = 1 + contrast * (layout.chroma - 1)
         grain = self.bank.draw("grain", rng, self.side_px) - 0.5
         body *= 1 + rng.uniform(0, 0.9) * painted * grain
-        if self._has(
-            "clumps", 0.35 * painted
-        ):  # dark grains of chromatin, holes nearly as pale as glass
+        # Dark grains of chromatin, holes nearly as pale as glass.
+        if self._has("clumps", 0.35 * painted):
             clumps = self.bank.draw("grain", rng, self.side_px) - rng.uniform(0.35, 0.6)
             clumped = (rng.random(n) < rng.choice([0.4, 1]))[labels]
             body *= np.where(clumped, np.clip(1 + rng.uniform(0.8, 2) * clumps, 0.3, 2), 1)
@@ -420,9 +419,8 @@ class Renderer:
             pink = self._surroundings(layout) * rng.uniform(0.15, 0.6) + rng.uniform(0, 0.12)
             bluish = self._surroundings(layout) * rng.choice([0.02, 0.08, 0.2])
         if rng.random() < 0.25:
-            pink = np.maximum(
-                pink, red_cells(rng, labels, layout.diameter_px) * rng.uniform(0.3, 0.8)
-            )
+            blood = red_cells(rng, labels, layout.diameter_px)
+            pink = np.maximum(pink, blood * rng.uniform(0.3, 0.8))
         shade = np.where(labels > 0, rng.uniform(0.2, 0.9), 1).astype(np.float32)
         red = _direction(rng, EOSIN, 0.04)
         return (bluish * shade)[..., None] * blue + (pink * shade)[..., None] * red

@@ -19,6 +19,9 @@ __all__ = ["Nucleus", "Source", "cut_nuclei", "load_sources"]
 #: Side of the pieces that large fields are cut into, px.
 PIECE = 470
 
+#: A mask that fills less of its convex hull is no single nucleus.
+LEAST_SOLID = 0.86
+
 #: So many nuclei at most are cut out of one field: no field shall rule the others.
 MOST_OF_A_FIELD = 90
 
@@ -107,9 +110,7 @@ def _smooth_masks(labels: np.ndarray, *, sigma_px: float = 1.3) -> np.ndarray:
         mask = np.pad(labels[box] == label, 4).astype(np.float32)
         mask = (cv2.GaussianBlur(mask, (0, 0), sigma_px) > 0.55)[4:-4, 4:-4]
         area = int(mask.sum())
-        if area < 25:
-            continue
-        if area < 0.86 * _hull_area(mask):
+        if area < 25 or area < LEAST_SOLID * _hull_area(mask):
             continue
         count += 1
         smooth[box][mask] = count
@@ -145,7 +146,7 @@ def cut_nuclei(sources: list[Source], *, kind: str = "culture", limit: int = 600
             )
             mask = source.labels[box] == label
             area = int(mask.sum())
-            if at_edge or area < 150 or area < 0.86 * _hull_area(mask):
+            if at_edge or area < 150 or area < LEAST_SOLID * _hull_area(mask):
                 continue
             texture = signal[box] - floor
             mean = float(texture[mask].mean())
